@@ -1,0 +1,32 @@
+//! Sekisho: a gateway for serverless telemetry that notices when a function stops being itself.
+//!
+//! It **is** an OpenTelemetry-Collector-style pipeline (receivers → processors → exporters, YAML) which learns what
+//! each function normally does, annotates spans and logs with what it thinks, forwards them, and raises few,
+//! explained alerts. It is **not** an agent, a store, or a threshold to tune: the user sets one number, the false
+//! pages a week they accept.
+//!
+//! The house, top floor first; a floor uses only the floors below it:
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
+//! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
+//! | components | [`receivers`], [`processors`], [`exporters`], [`extensions`] |
+//! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`config`], [`telemetry`] |
+//! | currency and model | [`otlp`], [`detect`] |
+
+pub mod commands;
+pub mod config;
+pub mod detect;
+pub mod exporters;
+pub mod extensions;
+pub mod faas;
+pub mod incidents;
+pub mod otlp;
+pub mod pipeline;
+pub mod processors;
+pub mod receivers;
+pub mod registry;
+pub mod service;
+pub mod telemetry;
+pub mod testbed;

@@ -1,0 +1,110 @@
+//! Protobuf's wire format: a forward reader and the few writers the editor needs.
+//!
+//! The reader never indexes and never panics: on malformed input it ends early, which after the door's check
+//! cannot happen.
+
+/// The value of one field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Wire type 0.
+    Varint(u64),
+    /// Wire type 1, little endian.
+    Fixed64(u64),
+    /// Wire type 2.
+    Bytes(&'a [u8]),
+    /// Wire type 5, little endian.
+    Fixed32(u32),
+}
+
+/// Walks the fields of one message from front to back: `(field number, value)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// Fields of the message in `bytes` (without its own length prefix).
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// What has not been walked yet; after the iterator has ended, empty unless the message was malformed.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (u32, Value<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (tag, rest) = varint(self.rest)?;
+        let number = u32::try_from(tag >> 3).ok()?;
+        let (value, rest) = match tag & 7 {
+            0 => {
+                let (value, rest) = varint(rest)?;
+                (Value::Varint(value), rest)
+            }
+            1 => {
+                let (head, rest) = rest.split_first_chunk::<8>()?;
+                (Value::Fixed64(u64::from_le_bytes(*head)), rest)
+            }
+            2 => {
+                let (len, rest) = varint(rest)?;
+                let (head, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+                (Value::Bytes(head), rest)
+            }
+            5 => {
+                let (head, rest) = rest.split_first_chunk::<4>()?;
+                (Value::Fixed32(u32::from_le_bytes(*head)), rest)
+            }
+            _ => return None,
+        };
+        self.rest = rest;
+        Some((number, value))
+    }
+}
+
+/// Reads one base-128 varint; `None` when truncated or longer than ten bytes.
+#[inline]
+pub fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (&first, mut rest) = bytes.split_first()?;
+    if first < 0x80 {
+        return Some((u64::from(first), rest));
+    }
+    let mut value = u64::from(first & 0x7f);
+    let mut shift = 7;
+    while shift < 64 {
+        let (&byte, tail) = rest.split_first()?;
+        rest = tail;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value, rest));
+        }
+        shift += 7;
+    }
+    None
+}
+
+/// Appends a varint.
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Bytes that [`put_varint`] would append.
+pub const fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Appends a length-delimited field.
+pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(number) << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}

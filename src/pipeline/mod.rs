@@ -1,0 +1,26 @@
+//! How batches flow: consumers in a graph, outcomes coming back. Knows no component and no detector.
+
+pub mod outcome;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use crate::otlp::Batch;
+pub use outcome::Outcome;
+
+/// A boxed future; one allocation a batch, never one an item.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Anything that takes batches: a processor, an exporter, a fan-out, the whole pipeline.
+pub trait Consumer: Send + Sync {
+    /// Takes the batch to its last safe point (delivered, enqueued, or committed) and says how that went.
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome>;
+
+    /// Hands on everything still held, within the caller's deadline. Called once, after the last `consume`,
+    /// upstream nodes first.
+    fn drain(&self) -> Boxed<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The next node of a pipeline.
+pub type Next = Arc<dyn Consumer>;
