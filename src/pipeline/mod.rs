@@ -1,5 +1,6 @@
 //! How batches flow: consumers in a graph, outcomes coming back. Knows no component and no detector.
 
+pub mod component;
 pub mod outcome;
 
 use std::{future::Future, pin::Pin, sync::Arc};
