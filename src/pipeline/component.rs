@@ -11,6 +11,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use arc_swap::ArcSwapOption;
+
 use super::{Boxed, Next};
 use crate::{otlp::Signal, telemetry::Metrics};
 
@@ -102,25 +104,21 @@ impl Shared {
     }
 }
 
-/// Where a receiver's batches go: one consumer for each signal that some pipeline takes from it.
-/// The consumer behind each entry may be exchanged by a reload; the receiver need not know.
+/// Where a receiver's batches go: for each signal, the consumer of the pipelines that take it from this receiver.
+/// A reload exchanges the consumers behind a running receiver's back.
 #[derive(Clone, Default)]
-pub struct Outputs {
-    /// Traces, if any pipeline wants them.
-    pub traces: Option<Next>,
-    /// Metrics, likewise.
-    pub metrics: Option<Next>,
-    /// Logs, likewise.
-    pub logs: Option<Next>,
-}
+pub struct Outputs(Arc<[ArcSwapOption<Next>; 3]>);
 
 impl Outputs {
-    /// The consumer for `signal`.
-    pub const fn get(&self, signal: Signal) -> Option<&Next> {
-        match signal {
-            Signal::Traces => self.traces.as_ref(),
-            Signal::Metrics => self.metrics.as_ref(),
-            Signal::Logs => self.logs.as_ref(),
+    /// The consumer for `signal`, if any pipeline wants it.
+    pub fn get(&self, signal: Signal) -> Option<Next> {
+        self.0.get(signal as usize)?.load().as_deref().cloned()
+    }
+
+    /// Replaces the consumer for `signal`.
+    pub fn set(&self, signal: Signal, next: Option<Next>) {
+        if let Some(slot) = self.0.get(signal as usize) {
+            slot.store(next.map(Arc::new));
         }
     }
 }

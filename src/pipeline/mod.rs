@@ -1,11 +1,12 @@
 //! How batches flow: consumers in a graph, outcomes coming back. Knows no component and no detector.
 
 pub mod component;
+pub mod fan_out;
 pub mod outcome;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use crate::otlp::Batch;
+pub use crate::otlp::Batch;
 pub use outcome::Outcome;
 
 /// A boxed future; one allocation a batch, never one an item.
