@@ -1,0 +1,448 @@
+//! [`Node`] → a component's own configuration struct, finding every mistake in one go.
+//!
+//! serde stops at the first error, so a value that does not decode is set aside (its default takes its place) and the
+//! struct is decoded again, at most [`MAX_ROUNDS`] times. Unknown keys are reported and skipped on the way.
+
+use std::{cell::RefCell, collections::HashSet, fmt};
+
+use serde::de::{
+    self, Deserializer, IntoDeserializer as _, Visitor,
+    value::{MapDeserializer, SeqDeserializer},
+};
+
+use super::{
+    check::{Check, Report},
+    node::{Entry, Node, Shown, Span, Value},
+    problem::{Problems, advice},
+    types::SECRET,
+};
+
+/// Bad values found in one component before giving up on the rest.
+const MAX_ROUNDS: usize = 64;
+/// What separates a message from advice in an error made by a field's own `Deserialize`.
+const HINT: &str = "\nhint: ";
+
+/// A message with advice, for `serde::de::Error::custom` inside a field type.
+pub(super) fn with_hint(message: impl fmt::Display, hint: impl fmt::Display) -> String {
+    format!("{message}{HINT}{hint}")
+}
+
+/// Decodes and checks. Where something is wrong the defaults stand, and `problems` says what and where.
+pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: &mut Problems) -> T {
+    let since = problems.iter().len();
+    let round = Round { dropped: RefCell::default(), unknown: RefCell::default(), secrets: RefCell::default() };
+    let mut value = None;
+    for _ in 0..MAX_ROUNDS {
+        match T::deserialize(Decoder { node, round: &round }) {
+            Ok(decoded) => {
+                value = Some(decoded);
+                break;
+            }
+            Err(fault) => {
+                let at = fault.at.unwrap_or(Place { id: id(node), span: node.span, path: node.path.clone() });
+                problems.error(at.span, &at.path, fault.message).hint_opt(fault.hint);
+                if at.id == id(node) || !round.dropped.borrow_mut().insert(at.id) {
+                    break;
+                }
+            }
+        }
+    }
+    for (entry, fields) in round.unknown.into_inner() {
+        let hint = advice(&entry.key, fields);
+        let message = format!("unknown key `{}`", Shown(&entry.key));
+        problems.error(entry.key_span, &entry.node.path, message).hint_opt(hint);
+        // A misspelt `pasword:` must not print what it guards; neither must a key nobody knows.
+        problems.mask(&entry.node);
+    }
+    for secret in round.secrets.into_inner() {
+        problems.mask(secret);
+    }
+    let value = value.unwrap_or_default();
+    value.check(&mut Report::new(node, since, problems));
+    value
+}
+
+type NodeId = *const Node;
+
+fn id(node: &Node) -> NodeId {
+    std::ptr::from_ref(node)
+}
+
+/// What is remembered from one attempt to the next.
+struct Round<'de> {
+    dropped: RefCell<HashSet<NodeId>>,
+    unknown: RefCell<Vec<(&'de Entry, &'static [&'static str])>>,
+    secrets: RefCell<Vec<&'de Node>>,
+}
+
+impl<'de> Round<'de> {
+    fn keeps(&self, node: &Node) -> bool {
+        !self.dropped.borrow().contains(&id(node))
+    }
+
+    fn skip_unknown(&self, entry: &'de Entry, fields: &'static [&'static str]) {
+        let mut unknown = self.unknown.borrow_mut();
+        if !unknown.iter().any(|(seen, _)| std::ptr::eq(*seen, entry)) {
+            unknown.push((entry, fields));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Place {
+    id: NodeId,
+    span: Span,
+    path: String,
+}
+
+/// Why a value does not decode; the place is that of the innermost node it happened in.
+#[derive(Debug)]
+struct Fault {
+    at: Option<Place>,
+    message: String,
+    hint: Option<String>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        let text = text.to_string();
+        match text.split_once(HINT) {
+            Some((message, hint)) => Self { at: None, message: message.to_owned(), hint: Some(hint.to_owned()) },
+            None => Self { at: None, message: text, hint: None },
+        }
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self { at: None, message: format!("must be {expected}"), hint: None }
+    }
+
+    fn invalid_value(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self { at: None, message: format!("must be {expected}, not {unexpected}"), hint: None }
+    }
+
+    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
+        Self { at: None, message: format!("has {length} items; must be {expected}"), hint: None }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self { at: None, message: format!("`{field}` must be set"), hint: None }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let message = format!("must be one of {}, not \"{}\"", expected.join(", "), Shown(variant));
+        Self { at: None, message, hint: advice(variant, expected).filter(|hint| hint.starts_with("did")) }
+    }
+}
+
+impl Fault {
+    fn at(mut self, node: &Node) -> Self {
+        if self.at.is_none() {
+            self.at = Some(Place { id: id(node), span: node.span, path: node.path.clone() });
+        }
+        self
+    }
+}
+
+/// One node being decoded.
+#[derive(Clone, Copy)]
+struct Decoder<'de, 'r> {
+    node: &'de Node,
+    round: &'r Round<'de>,
+}
+
+type Decoded<T> = Result<T, Fault>;
+
+impl<'de, 'r> Decoder<'de, 'r> {
+    fn wants<T>(self, expected: &str) -> Decoded<T> {
+        let mut message = format!("must be {expected}, not {}", self.node.describe());
+        let mut hint = None;
+        match &self.node.value {
+            Value::Null => {
+                message = format!("has no value; must be {expected}");
+                hint = Some("give it a value, or remove the key to have the default".to_owned());
+            }
+            Value::Str(text) if text.trim().parse::<f64>().is_ok() && expected.contains("number") => {
+                hint = Some("remove the quotes".to_owned());
+            }
+            Value::Str(text) if expected.contains("true") && is_yaml_11_bool(text) => {
+                hint = Some("write true or false".to_owned());
+            }
+            _ => {}
+        }
+        Err(Fault { at: None, message, hint }.at(self.node))
+    }
+
+    fn int(self, low: i128, high: i128) -> Decoded<i128> {
+        let found = match self.node.value {
+            Value::Int(value) => Some(value),
+            Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => Some(value as i128),
+            _ => None,
+        };
+        match found.filter(|value| (low..=high).contains(value)) {
+            Some(value) => Ok(value),
+            None if low == 0 && high > i128::from(u32::MAX) => self.wants("a whole number, 0 or more"),
+            None if high > i128::from(u32::MAX) => self.wants("a whole number"),
+            None => self.wants(&format!("a whole number from {low} to {high}")),
+        }
+    }
+
+    fn entries(self) -> impl Iterator<Item = &'de Entry> + use<'de, 'r> {
+        self.node.entries().iter().filter(move |entry| self.round.keeps(&entry.node))
+    }
+
+    fn seq<V: Visitor<'de>>(self, items: &'de [Node], visitor: V) -> Decoded<V::Value> {
+        let items = items.iter().filter(|item| self.round.keeps(item));
+        let items = items.map(|node| Decoder { node, round: self.round });
+        visitor.visit_seq(SeqDeserializer::new(items)).map_err(|fault| fault.at(self.node))
+    }
+
+    fn map<V: Visitor<'de>>(self, entries: impl Iterator<Item = &'de Entry>, visitor: V) -> Decoded<V::Value> {
+        let entries = entries.map(|entry| (Key(entry), Decoder { node: &entry.node, round: self.round }));
+        visitor.visit_map(MapDeserializer::new(entries)).map_err(|fault| fault.at(self.node))
+    }
+}
+
+impl<'de> de::IntoDeserializer<'de, Fault> for Decoder<'de, '_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+fn is_yaml_11_bool(text: &str) -> bool {
+    ["yes", "no", "on", "off", "y", "n", "true", "false"].iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// A whole number of one width: checked for range, then given to the visitor.
+macro_rules! whole_numbers {
+    ($($method:ident $visit:ident $type:ident),*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+            let value = self.int(i128::from($type::MIN), i128::from($type::MAX))?;
+            let value = $type::try_from(value).map_err(de::Error::custom)?;
+            visitor.$visit(value).map_err(|fault: Fault| fault.at(self.node))
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Decoder<'de, '_> {
+    type Error = Fault;
+
+    whole_numbers! {
+        deserialize_i8 visit_i8 i8, deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32,
+        deserialize_i64 visit_i64 i64, deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16,
+        deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        let shown = self.node.describe();
+        let result = match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Int(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+                (Ok(value), _) => visitor.visit_i64(value),
+                (_, Ok(value)) => visitor.visit_u64(value),
+                _ => visitor.visit_i128(*value),
+            },
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Str(text) => visitor.visit_borrowed_str(text),
+            Value::Seq(items) => self.seq(items, visitor),
+            Value::Map(_) => self.map(self.entries(), visitor),
+        };
+        result.map_err(|mut fault| {
+            if fault.at.is_none() && fault.message.starts_with("must be ") && !fault.message.contains(", not ") {
+                fault.message = format!("{}, not {shown}", fault.message);
+            }
+            fault.at(self.node)
+        })
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        match self.node.value {
+            Value::Bool(value) => visitor.visit_bool(value),
+            _ => self.wants("true or false"),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        let result = match self.node.value {
+            Value::Int(value) => visitor.visit_f64(value as f64),
+            Value::Float(value) if value.is_finite() => visitor.visit_f64(value),
+            _ => return self.wants("a number"),
+        };
+        result.map_err(|fault: Fault| fault.at(self.node))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        match self.node.text() {
+            Some(text) => visitor.visit_borrowed_str(text).map_err(|fault: Fault| fault.at(self.node)),
+            None => self.wants("text"),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        match self.node.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        match self.node.value {
+            Value::Null => visitor.visit_unit(),
+            _ => self.wants("left empty"),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Decoded<V::Value> {
+        if name != SECRET {
+            return visitor.visit_newtype_struct(self);
+        }
+        self.round.secrets.borrow_mut().push(self.node);
+        match self.node.text() {
+            Some(text) => visitor.visit_borrowed_str(text).map_err(|fault: Fault| fault.at(self.node)),
+            None => {
+                let message = format!("must be text, not {}", self.node.kind());
+                Err(Fault { at: None, message, hint: None }.at(self.node))
+            }
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        match &self.node.value {
+            Value::Seq(items) => self.seq(items, visitor),
+            Value::Null => self.seq(&[], visitor),
+            _ => self.wants("a list"),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Decoded<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Decoded<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        match self.node.value {
+            Value::Map(_) | Value::Null => self.map(self.entries(), visitor),
+            _ => self.wants("a map"),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Decoded<V::Value> {
+        if !matches!(self.node.value, Value::Map(_) | Value::Null) {
+            let keys = if fields.is_empty() { String::new() } else { format!(" with the keys {}", fields.join(", ")) };
+            let mut fault = self.wants::<()>("a map").map_or_else(|fault| fault, |()| de::Error::custom(""));
+            fault.hint = Some(format!("this is a map{keys}"));
+            return Err(fault);
+        }
+        let round = self.round;
+        let known = self.entries().filter(move |entry| {
+            let known = fields.contains(&entry.key.as_str());
+            if !known {
+                round.skip_unknown(entry, fields);
+            }
+            known
+        });
+        self.map(known, visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Decoded<V::Value> {
+        let result = match (&self.node.value, self.node.entries()) {
+            (Value::Map(_), [entry]) => {
+                if !variants.contains(&entry.key.as_str()) {
+                    let message = format!("unknown key `{}`", Shown(&entry.key));
+                    let place = Place { id: id(&entry.node), span: entry.key_span, path: entry.node.path.clone() };
+                    return Err(Fault { at: Some(place), message, hint: advice(&entry.key, variants) });
+                }
+                visitor.visit_enum(de::value::MapAccessDeserializer::new(MapDeserializer::new(std::iter::once((
+                    Key(entry),
+                    Decoder { node: &entry.node, round: self.round },
+                )))))
+            }
+            (Value::Map(_), _) => return self.wants(&format!("a map with exactly one of {}", variants.join(", "))),
+            (Value::Seq(_) | Value::Null, _) => return self.wants(&format!("one of {}", variants.join(", "))),
+            _ => visitor.visit_enum(self.node.text().unwrap_or_default().into_deserializer()),
+        };
+        result.map_err(|fault: Fault| fault.at(self.node))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! { i128 u128 char bytes byte_buf unit_struct identifier }
+}
+
+/// A map key being decoded. A fault in it is laid at the key's place and drops the whole entry.
+#[derive(Clone, Copy)]
+struct Key<'de>(&'de Entry);
+
+impl<'de> de::IntoDeserializer<'de, Fault> for Key<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl Key<'_> {
+    fn fault(self, mut fault: Fault) -> Fault {
+        fault.at.get_or_insert(Place { id: id(&self.0.node), span: self.0.key_span, path: self.0.node.path.clone() });
+        fault
+    }
+}
+
+impl<'de> Deserializer<'de> for Key<'de> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+        visitor.visit_borrowed_str(&self.0.key).map_err(|fault| self.fault(fault))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Decoded<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Decoded<V::Value> {
+        visitor.visit_enum(self.0.key.as_str().into_deserializer()).map_err(|fault: Fault| self.fault(fault))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple tuple_struct map struct identifier ignored_any
+    }
+}

@@ -1,0 +1,295 @@
+//! Everything wrong with a configuration, said at once: file, line, column, path, excerpt, and what to write instead.
+//!
+//! A value marked secret never appears: not in a message, not in an excerpt.
+
+use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
+
+use super::{
+    node::{Node, SourceId, Span, Value},
+    print::looks_secret,
+    sources::Texts,
+};
+
+/// More problems than this are only counted.
+const MAX_PROBLEMS: usize = 200;
+/// Longest excerpt line shown.
+const MAX_EXCERPT: usize = 160;
+
+/// Whether a problem stops the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but probably does not mean what its author meant.
+    Warning,
+}
+
+/// One thing wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Error or warning.
+    pub severity: Severity,
+    /// The file (or `--set`, `env:NAME`, `yaml:`) it is in; empty when it is in none.
+    pub file: String,
+    /// Line, from 1; 0 when there is no place.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// Such as `receivers::otlp::protocols`; may be empty.
+    pub path: String,
+    /// What is wrong, naming the value.
+    pub message: String,
+    /// What to write instead, if that is known.
+    pub hint: Option<String>,
+    span: Span,
+}
+
+impl Problem {
+    pub(super) fn new(severity: Severity, file: String, span: Span, path: &str, message: String) -> Self {
+        let (line, column) = (span.line, span.column);
+        Self { severity, file, line, column, path: path.to_owned(), message, hint: None, span }
+    }
+
+    /// Adds advice.
+    pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds advice if there is some.
+    pub(super) fn hint_opt(&mut self, hint: Option<String>) -> &mut Self {
+        if hint.is_some() {
+            self.hint = hint;
+        }
+        self
+    }
+}
+
+/// Problems in the order found, with the texts they point into. `Display` prints them all, in the order of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    list: Vec<Problem>,
+    beyond: usize,
+    texts: Arc<Texts>,
+    secrets: BTreeSet<Span>,
+    /// Where a problem beyond [`MAX_PROBLEMS`] is put; never shown.
+    overflow: Option<Box<Problem>>,
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    /// None yet, about `texts`.
+    pub fn new(texts: Arc<Texts>) -> Self {
+        Self { texts, ..Self::default() }
+    }
+
+    /// Adds an error at `span`; see [`Problem::hint`] for advice.
+    pub fn error(&mut self, span: Span, path: &str, message: impl Into<String>) -> &mut Problem {
+        self.add(Severity::Error, span, path, message.into())
+    }
+
+    /// Adds a warning at `span`.
+    pub fn warning(&mut self, span: Span, path: &str, message: impl Into<String>) -> &mut Problem {
+        self.add(Severity::Warning, span, path, message.into())
+    }
+
+    pub(super) fn add(&mut self, severity: Severity, span: Span, path: &str, message: String) -> &mut Problem {
+        let file = if span.line == 0 { String::new() } else { self.texts.name(span.source).to_owned() };
+        let problem = Problem::new(severity, file, span, path, message);
+        if self.list.len() >= MAX_PROBLEMS {
+            self.beyond += 1;
+            return self.overflow.insert(Box::new(problem));
+        }
+        self.list.push(problem);
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// Hides all scalars at and below `node` in every excerpt.
+    pub fn mask(&mut self, node: &Node) {
+        match &node.value {
+            Value::Seq(items) => items.iter().for_each(|item| self.mask(item)),
+            Value::Map(entries) => entries.iter().for_each(|entry| self.mask(&entry.node)),
+            Value::Null => {}
+            _ => {
+                self.secrets.insert(node.span);
+            }
+        }
+    }
+
+    /// Was this scalar said to be secret?
+    pub(super) fn is_masked(&self, node: &Node) -> bool {
+        self.secrets.contains(&node.span)
+    }
+
+    /// Hides everything under keys whose name says it is secret.
+    pub(super) fn mask_secrets(&mut self, node: &Node) {
+        for entry in node.entries() {
+            if looks_secret(&entry.key) { self.mask(&entry.node) } else { self.mask_secrets(&entry.node) }
+        }
+        node.items().iter().for_each(|item| self.mask_secrets(item));
+    }
+
+    /// All that were kept, in the order found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.list.iter()
+    }
+
+    /// How many errors and warnings, also those not kept.
+    pub fn len(&self) -> usize {
+        self.list.len() + self.beyond
+    }
+
+    /// Nothing wrong at all.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// True if there is an error, not only warnings.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many kept problems have this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.list.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// `Err(self)` if there is an error, otherwise `value` and the warnings.
+    pub fn into_result<T>(self, value: T) -> Result<(T, Self), Self> {
+        if self.has_errors() { Err(self) } else { Ok((value, self)) }
+    }
+
+    /// The texts that problems point into.
+    pub fn texts(&self) -> &Arc<Texts> {
+        &self.texts
+    }
+
+    pub(super) fn set_texts(&mut self, texts: Arc<Texts>) {
+        for problem in &mut self.list {
+            if problem.line > 0 {
+                texts.name(problem.span.source).clone_into(&mut problem.file);
+            }
+        }
+        self.texts = texts;
+    }
+
+    /// Is one of these problems at `path`, above it, or below it?
+    pub(super) fn touches(&self, path: &str, which: Range<usize>) -> bool {
+        let under = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with("::"))
+        };
+        let list = self.list.get(which).unwrap_or_default();
+        list.iter().any(|problem| under(&problem.path, path) || under(path, &problem.path))
+    }
+
+    /// The line a problem is on, secrets replaced, and the column and width to underline.
+    fn excerpt(&self, span: Span) -> Option<(String, usize, usize)> {
+        let line = self.texts.line(span.source, span.line)?;
+        let mut characters: Vec<char> = line.chars().collect();
+        for secret in self.secrets.iter().filter(|secret| secret.source == span.source) {
+            self.hide(&mut characters, *secret, span.line);
+        }
+        let start = (span.column.max(1) - 1) as usize;
+        let width = (span.width.max(1) as usize).min(characters.len().saturating_sub(start).max(1));
+        let first = start.saturating_sub(MAX_EXCERPT / 2).min(characters.len());
+        let shown: String =
+            characters[first..].iter().take(MAX_EXCERPT).map(|c| if c.is_control() { ' ' } else { *c }).collect();
+        Some((shown, start - first.min(start), width.min(MAX_EXCERPT)))
+    }
+
+    /// Overwrites the part of `secret` on `line` with stars, keeping every column where it is.
+    fn hide(&self, characters: &mut [char], secret: Span, line: u32) {
+        let start = (secret.column.max(1) - 1) as usize;
+        let from = if secret.line == line { start } else { 0 };
+        let runs_on = secret.line < line && self.texts.continues(secret, line);
+        if secret.line != line && !runs_on {
+            return;
+        }
+        let width = if runs_on { usize::MAX } else { (secret.width.max(1)) as usize };
+        for character in characters.iter_mut().skip(from).take(width) {
+            *character = '*';
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+        let severity = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        if problem.line > 0 {
+            write!(f, "{}:{}:{}: ", problem.file, problem.line, problem.column)?;
+        }
+        write!(f, "{severity}: ")?;
+        if !problem.path.is_empty() {
+            write!(f, "{}: ", problem.path)?;
+        }
+        writeln!(f, "{}", problem.message)?;
+        if let Some((line, column, width)) = self.excerpt(problem.span) {
+            let number = problem.line.to_string();
+            let margin = " ".repeat(number.len());
+            writeln!(f, "  {number} | {line}")?;
+            writeln!(f, "  {margin} | {}{}", " ".repeat(column), "^".repeat(width))?;
+        }
+        match &problem.hint {
+            Some(hint) => writeln!(f, "  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted: Vec<&Problem> = self.list.iter().collect();
+        sorted.sort_by_key(|problem| (problem.span.source, problem.line, problem.column));
+        for problem in sorted {
+            self.write(f, problem)?;
+        }
+        if self.beyond > 0 {
+            writeln!(f, "… and {} more", self.beyond)?;
+        }
+        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
+        match (errors, warnings) {
+            (0, 0) => Ok(()),
+            (0, _) => write!(f, "{}", plural(warnings, "warning")),
+            (_, 0) => write!(f, "{}", plural(errors, "error")),
+            _ => write!(f, "{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        }
+    }
+}
+
+/// The candidate nearest to `name`, if near enough to be what was meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
+    let wanted = plain(name);
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let other = plain(candidate);
+            let distance = strsim::damerau_levenshtein(&wanted, &other);
+            let longest = wanted.chars().count().max(other.chars().count());
+            let near = distance <= 1.max(longest / 3) && distance < longest;
+            // A part of the name is a guess too, but a worse one: `path` for `file_path`.
+            let part = wanted.len().min(other.len()) >= 4 && (other.contains(&wanted) || wanted.contains(&other));
+            match (near, part) {
+                (true, _) => Some((distance, candidate)),
+                (false, true) => Some((distance + longest, candidate)),
+                (false, false) => None,
+            }
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean `x`?` and, when few, the list of what there is.
+pub(super) fn advice(name: &str, candidates: &[&str]) -> Option<String> {
+    if let Some(near) = nearest(name, candidates.iter().copied()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    (!candidates.is_empty() && candidates.len() <= 16).then(|| format!("valid here: {}", candidates.join(", ")))
+}
+
+/// A span without a place.
+pub(super) const NOWHERE: Span = Span { source: SourceId(0), line: 0, column: 0, width: 0 };
