@@ -1,0 +1,186 @@
+//! The clauses of a headline: what the function did, and how often that was seen before.
+
+use super::shown;
+use crate::detect::{
+    observation::Family,
+    verdict::{Evidence, Feature},
+};
+
+/// Evidence weaker than this does not belong in a headline.
+const WORTH_SAYING: f64 = 1.0;
+const HTTP_METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
+/// What was done, with the evidence that says so.
+struct Clause<'a> {
+    text: String,
+    evidence: &'a Evidence,
+}
+
+/// `called A on B and reached C: neither ever seen in 1,204 invocations; 0 of 11 other functions do`.
+pub fn sentence(evidence: &[Evidence], sample_size: u64, most: usize, name: usize, fleet: bool) -> String {
+    let clauses = clauses(evidence, most, name);
+    let Some(strongest) = clauses.first() else { return "behaved unusually as a whole".to_owned() };
+    let others = if fleet { fleet_tail(&clauses) } else { String::new() };
+    if clauses.iter().all(|clause| is_new(clause.evidence)) {
+        let known = clauses.iter().map(|clause| clause.evidence.out_of).max().filter(|known| *known > 0);
+        let known = grouped(known.unwrap_or(sample_size));
+        let never = match clauses.len() {
+            1 => "never",
+            2 => "neither ever",
+            _ => "none ever",
+        };
+        let did = join(&clauses.iter().map(|clause| clause.text.clone()).collect::<Vec<_>>());
+        return format!("{did}: {never} seen in {known} invocations{others}");
+    }
+    if clauses.len() == 1 {
+        return format!("{}: {}{others}", strongest.text, usually(strongest.evidence));
+    }
+    let did: Vec<String> =
+        clauses.iter().map(|clause| format!("{} ({})", clause.text, usually(clause.evidence))).collect();
+    format!("{}{others}", join(&did))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub fn join(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// How often it was seen before, from the numbers.
+pub fn seen(evidence: &Evidence) -> String {
+    match (evidence.seen_in, evidence.out_of) {
+        (_, 0) => "nothing to compare with".to_owned(),
+        (0, all) => format!("never in {} invocations", grouped(all)),
+        (some, all) => format!("in {} of {} invocations", grouped(some), grouped(all)),
+    }
+}
+
+/// Other functions that have it, of how many.
+pub fn others(evidence: &Evidence) -> Option<(u32, u32)> {
+    let (some, fleet) = evidence.fleet;
+    let all = fleet.saturating_sub(1);
+    (all > 0).then(|| (some.min(all), all))
+}
+
+fn is_new(evidence: &Evidence) -> bool {
+    evidence.feature == Feature::Novelty && evidence.seen_in == 0
+}
+
+fn usually(evidence: &Evidence) -> String {
+    let usual = shown(&evidence.usual, 48);
+    let measured = matches!(evidence.feature, Feature::Repeats | Feature::Magnitude(_));
+    match usual.as_str() {
+        "" => seen(evidence),
+        usual if measured && !usual.starts_with("usual") => format!("usually {usual}"),
+        usual => usual.to_owned(),
+    }
+}
+
+fn fleet_tail(clauses: &[Clause<'_>]) -> String {
+    let novel = clauses.iter().filter(|clause| clause.evidence.feature == Feature::Novelty);
+    match novel.filter_map(|clause| others(clause.evidence)).max() {
+        Some((some, all)) => {
+            let (noun, verb) = (if all == 1 { "function" } else { "functions" }, if some == 1 { "does" } else { "do" });
+            format!("; {some} of {all} other {noun} {verb}")
+        }
+        None => String::new(),
+    }
+}
+
+fn clauses(evidence: &[Evidence], most: usize, name: usize) -> Vec<Clause<'_>> {
+    let mut said: Vec<usize> = Vec::new();
+    let mut clauses = Vec::new();
+    for (at, row) in evidence.iter().enumerate() {
+        if clauses.len() == most || (row.bits < WORTH_SAYING && !clauses.is_empty()) {
+            break;
+        }
+        if said.contains(&at) {
+            continue;
+        }
+        let partner = partner(evidence, at).filter(|(other, _)| !said.contains(other));
+        let text = match partner {
+            Some((other, partner)) => {
+                said.push(other);
+                together(row, partner, name)
+            }
+            None => alone(row, name),
+        };
+        said.push(at);
+        clauses.push(Clause { text, evidence: row });
+    }
+    clauses
+}
+
+/// The new operation of a new resource or destination, or the other way round: the same span shows both.
+fn partner(evidence: &[Evidence], at: usize) -> Option<(usize, &Evidence)> {
+    let family = |row: &Evidence| is_new(row).then(|| row.key.as_ref().map(|key| key.family)).flatten();
+    let row = evidence.get(at)?;
+    let wanted: &[Family] = match family(row)? {
+        Family::Operation => &[Family::Resource, Family::Destination],
+        Family::Resource | Family::Destination => &[Family::Operation],
+        _ => return None,
+    };
+    let same_span = |other: &Evidence| other.source.span_id != [0; 8] && other.source.span_id == row.source.span_id;
+    evidence.iter().enumerate().find(|(other, candidate)| {
+        *other != at && same_span(candidate) && family(candidate).is_some_and(|family| wanted.contains(&family))
+    })
+}
+
+fn together(a: &Evidence, b: &Evidence, name: usize) -> String {
+    let family = |row: &Evidence| row.key.as_ref().map(|key| key.family);
+    let (operation, object) = if family(a) == Some(Family::Operation) { (a, b) } else { (b, a) };
+    let (verb, what) = (key_name(operation, name), key_name(object, name));
+    if HTTP_METHODS.contains(&verb.as_str()) {
+        return format!("sent {verb} to {what}");
+    }
+    let preposition = if family(object) == Some(Family::Destination) { "at" } else { "on" };
+    format!("called {verb} {preposition} {what}")
+}
+
+fn alone(evidence: &Evidence, name: usize) -> String {
+    let what = key_name(evidence, name);
+    let observed = shown(&evidence.observed, name);
+    match evidence.feature {
+        Feature::Novelty => match evidence.key.as_ref().map(|key| key.family) {
+            None => format!("did something new ({observed})"),
+            Some(Family::Operation) if HTTP_METHODS.contains(&what.as_str()) => format!("sent {what}"),
+            Some(Family::Operation) => format!("called {what}"),
+            Some(Family::Resource) => format!("touched {what}"),
+            Some(Family::Destination) => format!("reached {what}"),
+            Some(Family::Edge) => format!("invoked {what}"),
+            Some(Family::Trigger) => format!("was triggered by {what}"),
+            Some(Family::Identity) => format!("ran as {what}"),
+            Some(Family::Artefact) => format!("ran with {what}"),
+            Some(Family::Error) => format!("failed with {what}"),
+            Some(Family::LogTemplate) => format!("logged \"{what}\""),
+            Some(Family::Statement) => format!("ran the statement \"{what}\""),
+        },
+        Feature::Order => format!("did things in an unusual order ({observed})"),
+        Feature::Shape => format!("took an unusual path ({observed})"),
+        Feature::Missing if what.is_empty() => format!("left out {observed}"),
+        Feature::Missing => format!("left out {what}"),
+        Feature::Repeats if what.is_empty() => format!("repeated a step {observed}"),
+        Feature::Repeats => format!("repeated {what} {observed}"),
+        Feature::Magnitude(_) => format!("had an {} of {observed}", super::label(evidence)),
+    }
+}
+
+fn key_name(evidence: &Evidence, most: usize) -> String {
+    evidence.key.as_ref().map(|key| shown(&key.name, most)).unwrap_or_default()
+}
+
+/// `120,433`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
