@@ -32,3 +32,6 @@ pub use types::{ByteSize, Endpoint, Rate, Secret, Toggle};
 
 /// How variables are looked up; `&|name| std::env::var(name).ok()` outside tests.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+#[cfg(test)]
+mod tests;
