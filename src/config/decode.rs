@@ -1,9 +1,10 @@
 //! [`Node`] → a component's own configuration struct, finding every mistake in one go.
 //!
 //! serde stops at the first error, so a value that does not decode is set aside (its default takes its place) and the
-//! struct is decoded again, at most [`MAX_ROUNDS`] times. Unknown keys are reported and skipped on the way.
+//! struct is decoded again, at most [`MAX_ROUNDS`] times. Unknown keys are reported and skipped on the way; that needs
+//! plain structs and externally tagged enums, since serde reads `flatten`, `untagged` and `tag` without their field names.
 
-use std::{cell::RefCell, collections::HashSet, fmt};
+use std::{cell::RefCell, collections::HashSet};
 
 use serde::de::{
     self, Deserializer, IntoDeserializer as _, Visitor,
@@ -12,7 +13,8 @@ use serde::de::{
 
 use super::{
     check::{Check, Report},
-    node::{Entry, Node, Shown, Span, Value},
+    fault::{Decoded, Fault, NodeId, Place, id, shown},
+    node::{Entry, Node, Shown, Value},
     print::looks_secret,
     problem::{Problems, advice, nearest},
     types::SECRET,
@@ -20,14 +22,6 @@ use super::{
 
 /// Bad values found in one component before giving up on the rest.
 const MAX_ROUNDS: usize = 64;
-/// What separates a message from advice in an error made by a field's own `Deserialize`.
-const HINT: &str = "\nhint: ";
-
-/// A message with advice, for `serde::de::Error::custom` inside a field type.
-pub(super) fn with_hint(message: impl fmt::Display, hint: impl fmt::Display) -> String {
-    format!("{message}{HINT}{hint}")
-}
-
 /// Decodes and checks. Where something is wrong the defaults stand, and `problems` says what and where.
 pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: &mut Problems) -> T {
     problems.mask_secrets(node);
@@ -68,12 +62,6 @@ pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: 
     value
 }
 
-type NodeId = *const Node;
-
-fn id(node: &Node) -> NodeId {
-    std::ptr::from_ref(node)
-}
-
 /// What is remembered from one attempt to the next.
 struct Round<'de> {
     dropped: RefCell<HashSet<NodeId>>,
@@ -94,92 +82,12 @@ impl<'de> Round<'de> {
     }
 }
 
-#[derive(Debug)]
-struct Place {
-    id: NodeId,
-    span: Span,
-    path: String,
-}
-
-/// Why a value does not decode; the place is that of the innermost node it happened in.
-#[derive(Debug)]
-struct Fault {
-    at: Option<Place>,
-    message: String,
-    hint: Option<String>,
-    /// The message says what is wanted and not yet what was found.
-    half: bool,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Fault {
-    fn custom<T: fmt::Display>(text: T) -> Self {
-        let text = text.to_string();
-        match text.split_once(HINT) {
-            Some((message, hint)) => Self::new(message).hint(Some(hint.to_owned())),
-            None => Self::new(text),
-        }
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self { half: true, ..Self::new(format!("must be {expected}")) }
-    }
-
-    fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self { half: true, ..Self::new(format!("must be {expected}")) }
-    }
-
-    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("has {length} items; must be {expected}"))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("`{field}` must be set"))
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let message = format!("must be one of {}, not \"{}\"", expected.join(", "), Shown(variant));
-        Self::new(message)
-            .hint(nearest(variant, expected.iter().copied()).map(|near| format!("did you mean `{near}`?")))
-    }
-}
-
-impl Fault {
-    fn new(message: impl Into<String>) -> Self {
-        Self { at: None, message: message.into(), hint: None, half: false }
-    }
-
-    fn hint(self, hint: Option<String>) -> Self {
-        Self { hint, ..self }
-    }
-
-    /// Lays the fault at `node`, unless a node further in has it already.
-    fn at(mut self, node: &Node) -> Self {
-        if self.at.is_none() {
-            if self.half {
-                self.message = format!("{}, not {}", self.message, shown(node));
-            }
-            self.at = Some(Place { id: id(node), span: node.span, path: node.path.clone() });
-        }
-        self
-    }
-}
-
 /// One node being decoded.
 #[derive(Clone, Copy)]
 struct Decoder<'de, 'r> {
     node: &'de Node,
     round: &'r Round<'de>,
 }
-
-type Decoded<T> = Result<T, Fault>;
 
 impl<'de, 'r> Decoder<'de, 'r> {
     fn wants<T>(self, expected: &str) -> Decoded<T> {
@@ -237,11 +145,6 @@ impl<'de> de::IntoDeserializer<'de, Fault> for Decoder<'de, '_> {
     fn into_deserializer(self) -> Self {
         self
     }
-}
-
-/// The value for a message, unless a key above it says it is secret.
-fn shown(node: &Node) -> String {
-    if node.path.split("::").any(looks_secret) { node.kind().to_owned() } else { node.describe() }
 }
 
 fn is_yaml_11_bool(text: &str) -> bool {
@@ -399,7 +302,7 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
                 if !variants.contains(&entry.key.as_str()) {
                     let message = format!("unknown key `{}`", Shown(&entry.key));
                     let place = Place { id: id(&entry.node), span: entry.key_span, path: entry.node.path.clone() };
-                    return Err(Fault { at: Some(place), ..Fault::new(message).hint(advice(&entry.key, variants)) });
+                    return Err(Fault::new(message).hint(advice(&entry.key, variants)).at_place(place));
                 }
                 visitor.visit_enum(Variant { entry, decoder: Decoder { node: &entry.node, round: self.round } })
             }

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserializer, Serializer, de};
 
-use super::decode::with_hint;
+use super::fault::with_hint;
 
 /// Longest that makes sense: ten years.
 const MOST: Duration = Duration::from_hours(10 * 366 * 24);

@@ -11,6 +11,7 @@ mod check;
 mod decode;
 pub mod duration;
 mod expand;
+mod fault;
 mod node;
 mod parse;
 mod print;

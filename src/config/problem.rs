@@ -213,9 +213,7 @@ impl Problems {
     fn excerpt(&self, span: Span) -> Option<(String, usize, usize)> {
         let line = self.texts.line(span.source, span.line)?;
         let mut characters: Vec<char> = line.chars().collect();
-        for secret in self.secrets.iter().filter(|secret| secret.source == span.source) {
-            self.hide(&mut characters, *secret, span.line);
-        }
+        self.hide(&mut characters, span);
         if self.unparsed.contains(&span.source) {
             hide_after_secret_key(&mut characters);
         }
@@ -227,17 +225,16 @@ impl Problems {
         Some((shown, start - first.min(start), width.min(MAX_EXCERPT)))
     }
 
-    /// Overwrites the part of `secret` on `line` with stars, keeping every column where it is.
-    fn hide(&self, characters: &mut [char], secret: Span, line: u32) {
-        let start = (secret.column.max(1) - 1) as usize;
-        let from = if secret.line == line { start } else { 0 };
-        let runs_on = secret.line < line && self.texts.continues(secret, line);
-        if secret.line != line && !runs_on {
-            return;
+    /// Overwrites what is secret on the line of `span` with stars, keeping every column where it is.
+    fn hide(&self, characters: &mut [char], span: Span) {
+        let start_of = |line| Span { line, column: 0, width: 0, ..span };
+        let before = self.secrets.range(..start_of(span.line)).next_back();
+        if before.is_some_and(|secret| secret.source == span.source && self.texts.continues(*secret, span.line)) {
+            characters.fill('*');
         }
-        let width = if runs_on { usize::MAX } else { (secret.width.max(1)) as usize };
-        for character in characters.iter_mut().skip(from).take(width) {
-            *character = '*';
+        for secret in self.secrets.range(start_of(span.line)..start_of(span.line.saturating_add(1))) {
+            let (skip, width) = (secret.column.max(1) - 1, secret.width.max(1));
+            characters.iter_mut().skip(skip as usize).take(width as usize).for_each(|character| *character = '*');
         }
     }
 

@@ -55,14 +55,15 @@ impl Texts {
         self.text(source).lines().nth(line.checked_sub(1)? as usize)
     }
 
-    /// Does the block or folded scalar that starts at `span` go on at `line`? True while lines are blank or indented
-    /// deeper than the line it starts on.
+    /// Does the scalar that starts at `span` go on at `line`? True while lines are blank or indented deeper than the
+    /// line it starts on; a block scalar has that line to itself, and goes on at the same depth too.
     pub(super) fn continues(&self, span: Span, line: u32) -> bool {
         let indent = |text: &str| text.chars().take_while(|character| *character == ' ').count();
         let first = self.line(span.source, span.line).map_or(0, indent);
+        let alone = first + 1 == span.column as usize;
         let between = line.saturating_sub(span.line) as usize;
-        let lines = self.text(span.source).lines().skip(span.line as usize).take(between);
-        lines.into_iter().all(|text| text.trim().is_empty() || indent(text) > first)
+        let mut lines = self.text(span.source).lines().skip(span.line as usize).take(between);
+        lines.all(|text| text.trim().is_empty() || indent(text) > first || (alone && indent(text) == first))
     }
 }
 

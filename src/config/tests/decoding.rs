@@ -285,6 +285,24 @@ fn secrets_stay_hidden_when_something_beside_them_is_wrong() {
 }
 
 #[test]
+fn a_secret_of_several_lines_is_hidden_on_all_of_them() {
+    for form in [
+        "|\n      hunter2\n\n      hunter2",
+        "hunter2\n\n      hunter2",
+        "\n      hunter2\n      hunter2 x",
+        "'hunter2\n\n      hunter2'",
+    ] {
+        let (root, mut problems) = read(&format!("exporters:\n  x:\n    token: {form}\n    names: here\n"));
+        let token = root.tree.get("exporters").and_then(|node| node.get("x")?.get("token")).expect("a token");
+        for line in 3..=7 {
+            problems.error(Span { line, column: 1, width: 1, ..token.span }, "", "look here");
+        }
+        let text = problems.to_string();
+        assert!(!text.contains("hunter2") && text.contains("names: here"), "{text}");
+    }
+}
+
+#[test]
 fn an_unset_variable_is_told_once() {
     let (root, mut problems) = read("exporters: {x: {timeout: '${NOPE}', endpoint: '${NADA}'}}");
     let before = problems.len();
@@ -305,4 +323,44 @@ fn every_key_of_a_full_section_is_checked() {
         assert_eq!((problem.line, problem.column), (index as u32 + 3, 5), "{problems}");
         assert_eq!(problem.hint, Some(format!("did you mean `{key}`?")), "{problems}");
     }
+}
+
+#[test]
+fn an_error_after_many_warnings_is_still_an_error() {
+    let mut problems = Problems::default();
+    for _ in 0..500 {
+        problems.warning(Span::default(), "", "odd");
+    }
+    assert!(!problems.has_errors());
+    problems.error(Span::default(), "", "wrong").hint("unheard");
+    assert!(problems.has_errors());
+    assert_eq!(problems.len(), 501);
+    assert!(problems.to_string().contains("… and 301 more"));
+}
+
+#[test]
+fn printing_hides_what_a_component_calls_secret() {
+    #[derive(Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Hook {
+        #[serde(rename = "hook")]
+        _hook: Secret,
+    }
+    impl Check for Hook {}
+    let (root, mut problems) = read("exporters: {x: {hook: 'https://example.com/hunter2'}}");
+    assert!(print(&redacted(&root.tree, &problems)).contains("hunter2"));
+    let _: Hook = decode(root.tree.get("exporters").and_then(|node| node.get("x")).expect("x"), &mut problems);
+    let printed = print(&redacted(&root.tree, &problems));
+    assert!(!printed.contains("hunter2") && printed.contains("hook: \"[redacted]\""), "{printed}");
+}
+
+#[test]
+fn a_text_that_does_not_parse_tells_no_secret_either() {
+    for yaml in ["a: [\npassword: hunter2: x", "x: {'api-key': hunter2", "tokn: [hunter2", "- headers: {a: hunter2: b"]
+    {
+        let text = read(yaml).1.to_string();
+        assert!(text.contains("error") && !text.contains("hunter2"), "{text}");
+    }
+    let text = super::read_with(&["a: 1"], &["exporters.x.token=[hunter2"]).1.to_string();
+    assert!(text.contains("--set:1:") && !text.contains("hunter2"), "{text}");
 }
