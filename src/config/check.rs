@@ -1,7 +1,5 @@
 //! What serde cannot say of a value: two fields that do not fit, a number out of range.
 
-use std::ops::Range;
-
 use super::{
     node::{Node, Span, join},
     problem::{Problem, Problems, Severity},
@@ -22,15 +20,15 @@ pub struct Report<'a> {
     /// The nearest node there is, for structs that are all default.
     nearest: Span,
     path: String,
-    /// The problems found while decoding, by index.
-    decoding: Range<usize>,
+    /// The problems there were before anything was checked.
+    decoding: usize,
     problems: &'a mut Problems,
     unheard: Option<Problem>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(node: &'a Node, since: usize, problems: &'a mut Problems) -> Self {
-        let decoding = since..problems.iter().len();
+    pub(super) fn new(node: &'a Node, problems: &'a mut Problems) -> Self {
+        let decoding = problems.iter().len();
         let (nearest, path) = (node.span, node.path.clone());
         Self { node: Some(node), nearest, path, decoding, problems, unheard: None }
     }
@@ -48,7 +46,7 @@ impl<'a> Report<'a> {
     /// Checks a struct inside this one.
     pub fn within(&mut self, path: &str, inner: &impl Check) {
         let (node, nearest, path) = self.find(path);
-        let decoding = self.decoding.clone();
+        let decoding = self.decoding;
         inner.check(&mut Report { node, nearest, path, decoding, problems: self.problems, unheard: None });
     }
 
@@ -59,7 +57,7 @@ impl<'a> Report<'a> {
 
     fn add(&mut self, severity: Severity, path: &str, message: String) -> &mut Problem {
         let (_, span, path) = self.find(path);
-        if self.problems.touches(&path, self.decoding.clone()) {
+        if self.problems.touches(&path, self.decoding) {
             return self.unheard.insert(Problem::new(severity, String::new(), span, &path, message));
         }
         self.problems.add(severity, span, &path, message)

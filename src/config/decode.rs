@@ -1,9 +1,10 @@
 //! [`Node`] → a component's own configuration struct, finding every mistake in one go.
 //!
 //! serde stops at the first error, so a value that does not decode is set aside (its default takes its place) and the
-//! struct is decoded again, at most [`MAX_ROUNDS`] times. Unknown keys are reported and skipped on the way.
+//! struct is decoded again, at most [`MAX_ROUNDS`] times. Unknown keys are reported and skipped on the way; that needs
+//! plain structs and externally tagged enums, since serde reads `flatten`, `untagged` and `tag` without their field names.
 
-use std::{cell::RefCell, collections::HashSet, fmt};
+use std::{cell::RefCell, collections::HashSet};
 
 use serde::de::{
     self, Deserializer, IntoDeserializer as _, Visitor,
@@ -12,24 +13,18 @@ use serde::de::{
 
 use super::{
     check::{Check, Report},
-    node::{Entry, Node, Shown, Span, Value},
-    problem::{Problems, advice},
+    fault::{Decoded, Fault, NodeId, Place, id, shown},
+    node::{Entry, Node, Shown, Value},
+    print::looks_secret,
+    problem::{Problems, advice, nearest},
     types::SECRET,
 };
 
 /// Bad values found in one component before giving up on the rest.
 const MAX_ROUNDS: usize = 64;
-/// What separates a message from advice in an error made by a field's own `Deserialize`.
-const HINT: &str = "\nhint: ";
-
-/// A message with advice, for `serde::de::Error::custom` inside a field type.
-pub(super) fn with_hint(message: impl fmt::Display, hint: impl fmt::Display) -> String {
-    format!("{message}{HINT}{hint}")
-}
-
 /// Decodes and checks. Where something is wrong the defaults stand, and `problems` says what and where.
 pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: &mut Problems) -> T {
-    let since = problems.iter().len();
+    problems.mask_secrets(node);
     let round = Round { dropped: RefCell::default(), unknown: RefCell::default(), secrets: RefCell::default() };
     let mut value = None;
     for _ in 0..MAX_ROUNDS {
@@ -40,7 +35,10 @@ pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: 
             }
             Err(fault) => {
                 let at = fault.at.unwrap_or(Place { id: id(node), span: node.span, path: node.path.clone() });
-                problems.error(at.span, &at.path, fault.message).hint_opt(fault.hint);
+                // A variable that is not set has left a null here and a problem already.
+                if !problems.reported(&at.path) {
+                    problems.error(at.span, &at.path, fault.message).hint_opt(fault.hint);
+                }
                 if at.id == id(node) || !round.dropped.borrow_mut().insert(at.id) {
                     break;
                 }
@@ -51,21 +49,17 @@ pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: 
         let hint = advice(&entry.key, fields);
         let message = format!("unknown key `{}`", Shown(&entry.key));
         problems.error(entry.key_span, &entry.node.path, message).hint_opt(hint);
-        // A misspelt `pasword:` must not print what it guards; neither must a key nobody knows.
-        problems.mask(&entry.node);
+        // A misspelt `api-ky:` must not print what it guards.
+        if nearest(&entry.key, fields.iter().copied()).is_some_and(looks_secret) {
+            problems.mask(&entry.node);
+        }
     }
     for secret in round.secrets.into_inner() {
         problems.mask(secret);
     }
     let value = value.unwrap_or_default();
-    value.check(&mut Report::new(node, since, problems));
+    value.check(&mut Report::new(node, problems));
     value
-}
-
-type NodeId = *const Node;
-
-fn id(node: &Node) -> NodeId {
-    std::ptr::from_ref(node)
 }
 
 /// What is remembered from one attempt to the next.
@@ -88,69 +82,6 @@ impl<'de> Round<'de> {
     }
 }
 
-#[derive(Debug)]
-struct Place {
-    id: NodeId,
-    span: Span,
-    path: String,
-}
-
-/// Why a value does not decode; the place is that of the innermost node it happened in.
-#[derive(Debug)]
-struct Fault {
-    at: Option<Place>,
-    message: String,
-    hint: Option<String>,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Fault {
-    fn custom<T: fmt::Display>(text: T) -> Self {
-        let text = text.to_string();
-        match text.split_once(HINT) {
-            Some((message, hint)) => Self { at: None, message: message.to_owned(), hint: Some(hint.to_owned()) },
-            None => Self { at: None, message: text, hint: None },
-        }
-    }
-
-    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self { at: None, message: format!("must be {expected}"), hint: None }
-    }
-
-    fn invalid_value(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self { at: None, message: format!("must be {expected}, not {unexpected}"), hint: None }
-    }
-
-    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
-        Self { at: None, message: format!("has {length} items; must be {expected}"), hint: None }
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { at: None, message: format!("`{field}` must be set"), hint: None }
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let message = format!("must be one of {}, not \"{}\"", expected.join(", "), Shown(variant));
-        Self { at: None, message, hint: advice(variant, expected).filter(|hint| hint.starts_with("did")) }
-    }
-}
-
-impl Fault {
-    fn at(mut self, node: &Node) -> Self {
-        if self.at.is_none() {
-            self.at = Some(Place { id: id(node), span: node.span, path: node.path.clone() });
-        }
-        self
-    }
-}
-
 /// One node being decoded.
 #[derive(Clone, Copy)]
 struct Decoder<'de, 'r> {
@@ -158,11 +89,9 @@ struct Decoder<'de, 'r> {
     round: &'r Round<'de>,
 }
 
-type Decoded<T> = Result<T, Fault>;
-
 impl<'de, 'r> Decoder<'de, 'r> {
     fn wants<T>(self, expected: &str) -> Decoded<T> {
-        let mut message = format!("must be {expected}, not {}", self.node.describe());
+        let mut message = format!("must be {expected}, not {}", shown(self.node));
         let mut hint = None;
         match &self.node.value {
             Value::Null => {
@@ -177,7 +106,7 @@ impl<'de, 'r> Decoder<'de, 'r> {
             }
             _ => {}
         }
-        Err(Fault { at: None, message, hint }.at(self.node))
+        Err(Fault::new(message).hint(hint).at(self.node))
     }
 
     fn int(self, low: i128, high: i128) -> Decoded<i128> {
@@ -243,7 +172,6 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        let shown = self.node.describe();
         let result = match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
@@ -257,12 +185,7 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
             Value::Seq(items) => self.seq(items, visitor),
             Value::Map(_) => self.map(self.entries(), visitor),
         };
-        result.map_err(|mut fault| {
-            if fault.at.is_none() && fault.message.starts_with("must be ") && !fault.message.contains(", not ") {
-                fault.message = format!("{}, not {shown}", fault.message);
-            }
-            fault.at(self.node)
-        })
+        result.map_err(|fault| fault.at(self.node))
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
@@ -315,13 +238,11 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
             return visitor.visit_newtype_struct(self);
         }
         self.round.secrets.borrow_mut().push(self.node);
-        match self.node.text() {
-            Some(text) => visitor.visit_borrowed_str(text).map_err(|fault: Fault| fault.at(self.node)),
-            None => {
-                let message = format!("must be text, not {}", self.node.kind());
-                Err(Fault { at: None, message, hint: None }.at(self.node))
-            }
+        if let Some(text) = self.node.text() {
+            return visitor.visit_borrowed_str(text).map_err(|fault: Fault| fault.at(self.node));
         }
+        let message = format!("must be text, not {}", self.node.kind());
+        Err(Fault::new(message).at(self.node))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
@@ -381,16 +302,19 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
                 if !variants.contains(&entry.key.as_str()) {
                     let message = format!("unknown key `{}`", Shown(&entry.key));
                     let place = Place { id: id(&entry.node), span: entry.key_span, path: entry.node.path.clone() };
-                    return Err(Fault { at: Some(place), message, hint: advice(&entry.key, variants) });
+                    return Err(Fault::new(message).hint(advice(&entry.key, variants)).at_place(place));
                 }
-                visitor.visit_enum(de::value::MapAccessDeserializer::new(MapDeserializer::new(std::iter::once((
-                    Key(entry),
-                    Decoder { node: &entry.node, round: self.round },
-                )))))
+                visitor.visit_enum(Variant { entry, decoder: Decoder { node: &entry.node, round: self.round } })
             }
             (Value::Map(_), _) => return self.wants(&format!("a map with exactly one of {}", variants.join(", "))),
             (Value::Seq(_) | Value::Null, _) => return self.wants(&format!("one of {}", variants.join(", "))),
-            _ => visitor.visit_enum(self.node.text().unwrap_or_default().into_deserializer()),
+            _ => {
+                let text = self.node.text().unwrap_or_default();
+                // `INFO` for `info`, as the Collector has it; an exact match goes first.
+                let same = variants.iter().find(|name| **name == text);
+                let same = same.or_else(|| variants.iter().find(|name| name.eq_ignore_ascii_case(text)));
+                visitor.visit_enum(same.copied().unwrap_or(text).into_deserializer())
+            }
         };
         result.map_err(|fault: Fault| fault.at(self.node))
     }
@@ -400,6 +324,41 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
     }
 
     serde::forward_to_deserialize_any! { i128 u128 char bytes byte_buf unit_struct identifier }
+}
+
+/// `{variant: content}` being decoded; not serde's own, which would read a struct variant as any map.
+struct Variant<'de, 'r> {
+    entry: &'de Entry,
+    decoder: Decoder<'de, 'r>,
+}
+
+impl<'de, 'r> de::EnumAccess<'de> for Variant<'de, 'r> {
+    type Error = Fault;
+    type Variant = Decoder<'de, 'r>;
+
+    fn variant_seed<S: de::DeserializeSeed<'de>>(self, seed: S) -> Decoded<(S::Value, Self::Variant)> {
+        Ok((seed.deserialize(Key(self.entry))?, self.decoder))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Decoder<'de, '_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Decoded<()> {
+        if self.node.is_null() { Ok(()) } else { self.wants("left empty") }
+    }
+
+    fn newtype_variant_seed<S: de::DeserializeSeed<'de>>(self, seed: S) -> Decoded<S::Value> {
+        seed.deserialize(self).map_err(|fault| fault.at(self.node))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Decoded<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Decoded<V::Value> {
+        self.deserialize_struct("", fields, visitor)
+    }
 }
 
 /// A map key being decoded. A fault in it is laid at the key's place and drops the whole entry.

@@ -3,14 +3,17 @@
 //! Use on a field: `#[serde(with = "crate::config::duration")]`, or `crate::config::duration::option`. A bare number
 //! other than 0 is refused: to the Collector it means nanoseconds, which is never what was meant.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use serde::{Deserializer, Serializer, de};
 
-use super::decode::with_hint;
+use super::fault::with_hint;
 
 /// Longest that makes sense: ten years.
-const MOST: Duration = Duration::from_secs(10 * 366 * 86_400);
+const MOST: Duration = Duration::from_hours(10 * 366 * 24);
 const UNITS: [(&str, f64); 9] = [
     ("ns", 1e-9),
     ("us", 1e-6),
@@ -98,7 +101,7 @@ pub fn format(duration: Duration) -> String {
         ("ns", 1),
     ] {
         if rest >= size {
-            text.push_str(&format!("{}{unit}", rest / size));
+            let _ = write!(text, "{}{unit}", rest / size);
             rest %= size;
         }
     }

@@ -60,27 +60,23 @@ impl Expander<'_> {
     }
 
     fn scalar(&mut self, node: &mut Node, text: &str, depth: usize) -> Result<(), Wrong> {
-        match whole(text) {
-            Some(inner) => {
-                let found = self.resolve(inner, depth)?;
-                self.substitute(node, found, depth)
-            }
-            None => {
-                node.value = Value::Str(self.splice(text, depth)?);
-                Ok(())
-            }
+        if let Some(inner) = whole(text) {
+            let found = self.resolve(inner, depth)?;
+            return self.substitute(node, &found, depth);
         }
+        node.value = Value::Str(self.splice(text, depth)?);
+        Ok(())
     }
 
     /// Puts what a reference stands for in place of `node`.
-    fn substitute(&mut self, node: &mut Node, found: Found, depth: usize) -> Result<(), Wrong> {
+    fn substitute(&mut self, node: &mut Node, found: &Found, depth: usize) -> Result<(), Wrong> {
         let source = match &found.file {
             Some(path) => self.texts.add(path.as_str(), found.text.as_str()),
             None => node.span.source,
         };
         let (span, path) = (node.span, std::mem::take(&mut node.path));
         *node = typed(&found.text, source).unwrap_or_else(|| Node::new(Value::Str(found.text.clone()), span));
-        node.raw = Some(found.text.trim_end_matches('\n').into());
+        node.raw = Some(found.text.as_str().into());
         let structured = matches!(node.value, Value::Map(_) | Value::Seq(_));
         if found.file.is_none() || !structured {
             node.set_spans(span);
@@ -111,7 +107,7 @@ impl Expander<'_> {
                     return Err(("has a `${` that is not closed".to_owned(), Some(hint.to_owned())));
                 };
                 let (inner, tail) = tail.split_at(end);
-                out.push_str(self.resolve(inner, depth)?.text.trim_end_matches('\n'));
+                out.push_str(&self.resolve(inner, depth)?.text);
                 rest = tail.strip_prefix('}').unwrap_or(tail);
             } else {
                 out.push('$');
@@ -140,7 +136,7 @@ impl Expander<'_> {
                 let path = self.splice(path, depth + 1)?;
                 let text =
                     read_file(&path).map_err(|reason| (format!("${{file:{}}}: {reason}", Shown(&path)), None))?;
-                Found { text, file: Some(path) }
+                Found { text: text.trim_end_matches(['\r', '\n']).to_owned(), file: Some(path) }
             }
             Some((_, rest)) if rest.starts_with('-') => self.variable(inner, depth)?,
             Some((scheme, _)) => {

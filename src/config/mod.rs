@@ -11,6 +11,7 @@ mod check;
 mod decode;
 pub mod duration;
 mod expand;
+mod fault;
 mod node;
 mod parse;
 mod print;
@@ -32,3 +33,6 @@ pub use types::{ByteSize, Endpoint, Rate, Secret, Toggle};
 
 /// How variables are looked up; `&|name| std::env::var(name).ok()` outside tests.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-/// Which of the [`Sources`](super::sources::Texts) a span points into.
+use super::{
+    print::{print, redacted},
+    problem::Problems,
+};
+
+/// Which of the [`Texts`](super::Texts) a span points into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub(super) u32);
 
@@ -20,7 +25,7 @@ pub struct Span {
 }
 
 /// A value of the tree, its place, and its `path::to::it` in the merged configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Node {
     /// What it is.
     pub value: Value,
@@ -54,7 +59,7 @@ pub enum Value {
 }
 
 /// One key of a map with its value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// The key as text.
     pub key: String,
@@ -64,10 +69,23 @@ pub struct Entry {
     pub node: Node,
 }
 
+impl fmt::Debug for Node {
+    /// As YAML, without what looks secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&print(&redacted(self, &Problems::default())))
+    }
+}
+
 impl PartialEq for Node {
     /// Equal in value, wherever written.
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.node == other.node
     }
 }
 

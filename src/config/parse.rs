@@ -4,7 +4,9 @@
 //! rest is still read (the first one counts), so that its other mistakes are told in the same run.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{Location, MessageFormatter as _, Spanned, UserMessageFormatter, options::DuplicateKeyPolicy};
+use serde_yaml::{
+    Location, MessageFormatter as _, Spanned, UserMessageFormatter, budget::BudgetBreach, options::DuplicateKeyPolicy,
+};
 
 use super::{
     node::{Entry, Node, SourceId, Span, Value},
@@ -25,6 +27,7 @@ pub(super) fn parse(texts: &Texts, source: SourceId, problems: &mut Problems) ->
     match read(text, source, DuplicateKeyPolicy::Error) {
         Ok(node) => Some(node),
         Err(failure) => {
+            problems.unparsed(source);
             problems.error(failure.span, "", failure.message).hint_opt(failure.hint);
             failure.duplicate.then(|| read(text, source, DuplicateKeyPolicy::FirstWins).ok()).flatten()
         }
@@ -81,19 +84,35 @@ fn options(duplicates: DuplicateKeyPolicy) -> serde_yaml::Options {
 fn failure(error: &serde_yaml::Error, text: &str, source: SourceId) -> Failure {
     let error = error.without_snippet();
     let span = error.location().map_or(Span { source, line: 1, column: 1, width: 0 }, |at| span_of(at, text, source));
-    let message = UserMessageFormatter.format_message(error).into_owned();
+    let message = message(error);
     let duplicate = matches!(error, serde_yaml::Error::DuplicateMappingKey { .. });
-    let at_tab = text.lines().nth(span.line.saturating_sub(1) as usize).is_some_and(|line| {
-        line.chars().take_while(|character| character.is_whitespace()).any(|character| character == '\t')
-    });
+    let line = text.lines().nth(span.line.saturating_sub(1) as usize).unwrap_or_default();
+    let at_tab = line.chars().take_while(|character| character.is_whitespace()).any(|character| character == '\t');
     let hint = if duplicate {
         Some("keep one of them".to_owned())
     } else if at_tab {
         Some("YAML is indented with spaces; this line has a tab".to_owned())
+    } else if line.contains("${") {
+        Some("inside { } and [ ] a reference must be quoted: '${…}'".to_owned())
+    } else if message.contains("while parsing a flow") {
+        Some("a `{` or `[` on this line or before it is not closed".to_owned())
     } else {
         None
     };
     Failure { span, message, hint, duplicate }
+}
+
+fn message(error: &serde_yaml::Error) -> String {
+    match error {
+        serde_yaml::Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
+            "a second YAML document begins here; there can be one".to_owned()
+        }
+        serde_yaml::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("is nested more than {MAX_DEPTH} levels deep")
+        }
+        serde_yaml::Error::Budget { .. } => format!("is too large: the most is {MAX_NODES} keys and values"),
+        other => UserMessageFormatter.format_message(other).into_owned(),
+    }
 }
 
 /// A location as ours. The width covers what the parser says the value spans, on its first line.
@@ -119,15 +138,20 @@ fn convert(raw: Spanned<Raw>, text: &str, source: SourceId) -> Node {
         Raw::Str(value) => (Value::Str(value), None),
         Raw::Seq(items) => (Value::Seq(items.into_iter().map(|item| convert(item, text, source)).collect()), None),
         Raw::Map(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| Entry {
-                key_span: span_of(key.referenced, text, source),
-                key: key.value,
-                node: convert(value, text, source),
-            });
-            (Value::Map(entries.collect()), None)
+            (Value::Map(entries.into_iter().map(|(key, value)| entry(key, value, text, source)).collect()), None)
         }
     };
     Node { value, span, path: String::new(), raw }
+}
+
+fn entry(key: Spanned<String>, value: Spanned<Raw>, text: &str, source: SourceId) -> Entry {
+    let key_span = span_of(key.referenced, text, source);
+    let mut node = convert(value, text, source);
+    // Nothing is nowhere: what is said of it is said of its key.
+    if node.is_null() && node.span.width == 0 {
+        node.span = key_span;
+    }
+    Entry { key: key.value, key_span, node }
 }
 
 /// What serde sees before places are attached.

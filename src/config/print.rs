@@ -5,8 +5,10 @@
 use std::fmt::Write as _;
 
 use super::{
+    duration,
     node::{Entry, Node, Value},
     problem::Problems,
+    types::ByteSize,
 };
 
 /// What stands where a secret was.
@@ -32,7 +34,9 @@ const SECRET_WORDS: [&str; 12] = [
 pub(super) fn looks_secret(key: &str) -> bool {
     let plain = key.to_ascii_lowercase().replace(['-', '_'], "");
     let names_a_place = ["file", "filename", "path"].iter().any(|end| plain.ends_with(end));
-    plain == "headers" || (!names_a_place && SECRET_WORDS.iter().any(|word| plain.contains(word)))
+    // Misspelt is secret too: the excerpt of `pasword: …` must not tell.
+    let names_a_secret = |word: &str| plain.contains(word) || strsim::osa_distance(&plain, word) <= 1;
+    plain == "headers" || (!names_a_place && SECRET_WORDS.iter().any(|word| names_a_secret(word)))
 }
 
 /// A copy without secrets: under keys that look secret, where a component's field is a `Secret` (which `problems`
@@ -167,7 +171,9 @@ fn is_plain(text: &str) -> bool {
         ["true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity"];
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_');
     let inner = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:".contains(c));
-    starts && inner && !text.ends_with(':') && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
+    let amount = (duration::parse(text).is_ok() && text.ends_with(char::is_alphabetic))
+        || (text.parse::<ByteSize>().is_ok() && text.ends_with('B'));
+    (starts || amount) && inner && !text.ends_with(':') && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// Plain if that is safe, otherwise in double quotes with everything odd escaped.

@@ -2,7 +2,7 @@
 //!
 //! A value marked secret never appears: not in a message, not in an excerpt.
 
-use std::{collections::BTreeSet, fmt, ops::Range, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use super::{
     node::{Node, SourceId, Span, Value},
@@ -56,6 +56,11 @@ impl Problem {
         self
     }
 
+    /// Advises the one of `valid` nearest to `name`; if none is near and they are few, all of them.
+    pub fn suggest(&mut self, name: &str, valid: &[&str]) -> &mut Self {
+        self.hint_opt(advice(name, valid))
+    }
+
     /// Adds advice if there is some.
     pub(super) fn hint_opt(&mut self, hint: Option<String>) -> &mut Self {
         if hint.is_some() {
@@ -70,8 +75,11 @@ impl Problem {
 pub struct Problems {
     list: Vec<Problem>,
     beyond: usize,
+    beyond_errors: bool,
     texts: Arc<Texts>,
     secrets: BTreeSet<Span>,
+    /// Sources of which there is no tree to tell secrets by.
+    unparsed: BTreeSet<SourceId>,
     /// Where a problem beyond [`MAX_PROBLEMS`] is put; never shown.
     overflow: Option<Box<Problem>>,
 }
@@ -99,6 +107,7 @@ impl Problems {
         let problem = Problem::new(severity, file, span, path, message);
         if self.list.len() >= MAX_PROBLEMS {
             self.beyond += 1;
+            self.beyond_errors |= severity == Severity::Error;
             return self.overflow.insert(Box::new(problem));
         }
         self.list.push(problem);
@@ -116,6 +125,11 @@ impl Problems {
                 self.secrets.insert(node.span);
             }
         }
+    }
+
+    /// Hides, in the lines of `source`, what follows a key that looks secret.
+    pub(super) fn unparsed(&mut self, source: SourceId) {
+        self.unparsed.insert(source);
     }
 
     /// Was this scalar said to be secret?
@@ -148,7 +162,7 @@ impl Problems {
 
     /// True if there is an error, not only warnings.
     pub fn has_errors(&self) -> bool {
-        self.count(Severity::Error) > 0
+        self.beyond_errors || self.count(Severity::Error) > 0
     }
 
     /// How many kept problems have this severity.
@@ -175,21 +189,33 @@ impl Problems {
         self.texts = texts;
     }
 
-    /// Is one of these problems at `path`, above it, or below it?
-    pub(super) fn touches(&self, path: &str, which: Range<usize>) -> bool {
+    /// Is there an error at exactly this path?
+    pub(super) fn reported(&self, path: &str) -> bool {
+        !path.is_empty() && self.errors().any(|problem| problem.path == path)
+    }
+
+    /// Is one of the first `many` problems an error at `path`, above it, or below it?
+    pub(super) fn touches(&self, path: &str, many: usize) -> bool {
         let under = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with("::"))
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         };
-        let list = self.list.get(which).unwrap_or_default();
-        list.iter().any(|problem| under(&problem.path, path) || under(path, &problem.path))
+        let first = self.list.iter().take(many);
+        first
+            .filter(|problem| problem.severity == Severity::Error && !problem.path.is_empty())
+            .any(|problem| under(&problem.path, path) || under(path, &problem.path))
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter().filter(|problem| problem.severity == Severity::Error)
     }
 
     /// The line a problem is on, secrets replaced, and the column and width to underline.
     fn excerpt(&self, span: Span) -> Option<(String, usize, usize)> {
         let line = self.texts.line(span.source, span.line)?;
         let mut characters: Vec<char> = line.chars().collect();
-        for secret in self.secrets.iter().filter(|secret| secret.source == span.source) {
-            self.hide(&mut characters, *secret, span.line);
+        self.hide(&mut characters, span);
+        if self.unparsed.contains(&span.source) {
+            hide_after_secret_key(&mut characters);
         }
         let start = (span.column.max(1) - 1) as usize;
         let width = (span.width.max(1) as usize).min(characters.len().saturating_sub(start).max(1));
@@ -199,17 +225,16 @@ impl Problems {
         Some((shown, start - first.min(start), width.min(MAX_EXCERPT)))
     }
 
-    /// Overwrites the part of `secret` on `line` with stars, keeping every column where it is.
-    fn hide(&self, characters: &mut [char], secret: Span, line: u32) {
-        let start = (secret.column.max(1) - 1) as usize;
-        let from = if secret.line == line { start } else { 0 };
-        let runs_on = secret.line < line && self.texts.continues(secret, line);
-        if secret.line != line && !runs_on {
-            return;
+    /// Overwrites what is secret on the line of `span` with stars, keeping every column where it is.
+    fn hide(&self, characters: &mut [char], span: Span) {
+        let start_of = |line| Span { line, column: 0, width: 0, ..span };
+        let before = self.secrets.range(..start_of(span.line)).next_back();
+        if before.is_some_and(|secret| secret.source == span.source && self.texts.continues(*secret, span.line)) {
+            characters.fill('*');
         }
-        let width = if runs_on { usize::MAX } else { (secret.width.max(1)) as usize };
-        for character in characters.iter_mut().skip(from).take(width) {
-            *character = '*';
+        for secret in self.secrets.range(start_of(span.line)..start_of(span.line.saturating_add(1))) {
+            let (skip, width) = (secret.column.max(1) - 1, secret.width.max(1));
+            characters.iter_mut().skip(skip as usize).take(width as usize).for_each(|character| *character = '*');
         }
     }
 
@@ -239,6 +264,15 @@ impl Problems {
     }
 }
 
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sorted: Vec<&Problem> = self.list.iter().collect();
@@ -256,6 +290,22 @@ impl fmt::Display for Problems {
             (0, _) => write!(f, "{}", plural(warnings, "warning")),
             (_, 0) => write!(f, "{}", plural(errors, "error")),
             _ => write!(f, "{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        }
+    }
+}
+
+/// For a line that is not YAML: everything after `password:` and the like, or `--set a.password=`.
+fn hide_after_secret_key(characters: &mut [char]) {
+    let mut key = String::new();
+    for at in 0..characters.len() {
+        match characters.get(at) {
+            Some(':' | '=') if looks_secret(&key) => {
+                characters.iter_mut().skip(at + 1).filter(|c| !c.is_whitespace()).for_each(|c| *c = '*');
+                return;
+            }
+            Some(c) if c.is_alphanumeric() || "_-".contains(*c) => key.push(*c),
+            Some(':' | '=' | '"' | '\'' | ' ') => {}
+            _ => key.clear(),
         }
     }
 }

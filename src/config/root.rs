@@ -178,18 +178,20 @@ impl Root {
 pub fn read(sources: &[String], sets: &[String], env: Variables<'_>) -> (Root, Problems) {
     let mut texts = Texts::default();
     let mut problems = Problems::default();
-    let mut tree = read_all(sources, sets, env, &mut texts, &mut problems);
+    let (mut tree, complete) = read_all(sources, sets, env, &mut texts, &mut problems);
     tree.set_paths("");
-    let unreadable = problems.has_errors();
+    // Before expansion for what cannot be expanded, and after it for what came from files.
+    problems.mask_secrets(&tree);
     expand(&mut tree, env, &mut texts, &mut problems);
     let texts = Arc::new(texts);
     problems.set_texts(Arc::clone(&texts));
     problems.mask_secrets(&tree);
     let mut root = Root { tree, texts, ..Root::default() };
     // Without one of the files every reference into it would be reported as undeclared: noise.
-    if !unreadable {
+    if complete {
         let tree = root.tree.clone();
-        Reader { root: &mut root, problems: &mut problems }.tree(&tree);
+        let mut reader = Reader { root: &mut root, problems: &mut problems, meant: BTreeSet::new(), skipped: false };
+        reader.tree(&tree);
     }
     (root, problems)
 }
@@ -207,6 +209,10 @@ const PIPELINE: [&str; 3] = ["receivers", "processors", "exporters"];
 struct Reader<'a> {
     root: &'a mut Root,
     problems: &'a mut Problems,
+    /// Declared, and suggested for a reference to what is not: no need to say that they are not used.
+    meant: BTreeSet<(Kind, Id)>,
+    /// Some reference could not be read, so nothing can be called unused.
+    skipped: bool,
 }
 
 impl Reader<'_> {
@@ -250,7 +256,6 @@ impl Reader<'_> {
         };
         let message = format!("unknown key `{}`", Shown(key));
         self.problems.error(entry.key_span, &entry.node.path, message).hint_opt(hint);
-        self.problems.mask(&entry.node);
     }
 
     /// The entries of what must be a map; null is an empty one.
@@ -283,9 +288,9 @@ impl Reader<'_> {
         if id.is_none() {
             let hint = match text.split_once('/') {
                 Some((kind, "")) => format!("write `{kind}`, or `{kind}/name`"),
-                _ => format!("a {what} is named `type` or `type/name`, such as `otlp/2`"),
+                _ => "an id is `type` or `type/name`, such as `otlp/2`".to_owned(),
             };
-            self.problems.error(span, path, format!("`{}` is not the id of a {what}", Shown(text))).hint(hint);
+            self.problems.error(span, path, format!("`{}` is not a valid {what} id", Shown(text))).hint(hint);
         }
         id
     }
@@ -316,6 +321,7 @@ impl Reader<'_> {
         if let Value::Str(text) = &node.value {
             let message = format!("must be a list, not {}", node.describe());
             self.problems.error(node.span, &node.path, message).hint(format!("write [{}]", Shown(text)));
+            self.skipped = true;
             return Vec::new();
         }
         if !matches!(node.value, Value::Seq(_) | Value::Null) {
@@ -359,21 +365,27 @@ impl Reader<'_> {
             }
             None => format!("`{}` is not declared under `{}`", Shown(&id.to_string()), usual.section()),
         };
-        let hint = if elsewhere.is_some() {
-            None
-        } else {
-            let names: Vec<String> = self.root.section(usual).keys().map(ToString::to_string).collect();
-            let near = nearest(&id.to_string(), names.iter().map(String::as_str));
-            near.map(|near| format!("did you mean `{near}`?"))
-                .or_else(|| (!names.is_empty()).then(|| format!("declared: {}", names.join(", "))))
-        };
+        let hint = if elsewhere.is_some() { None } else { self.declared(&id, usual) };
         self.problems.error(node.span, &node.path, message).hint_opt(hint);
         None
     }
 
+    /// Advice for a reference to `id`, which is not declared: the nearest that is, or all.
+    fn declared(&mut self, id: &Id, kind: Kind) -> Option<String> {
+        let names: Vec<String> = self.root.section(kind).keys().map(ToString::to_string).collect();
+        let Some(near) = nearest(&id.to_string(), names.iter().map(String::as_str)) else {
+            return (!names.is_empty()).then(|| format!("declared: {}", names.join(", ")));
+        };
+        self.meant.extend(Id::parse(near).map(|id| (kind, id)));
+        Some(format!("did you mean `{near}`?"))
+    }
+
     fn pipelines(&mut self, pipelines: &Node) {
         for entry in self.map(pipelines) {
-            let Some(id) = self.pipeline_id(entry) else { continue };
+            let Some(id) = self.pipeline_id(entry) else {
+                self.skipped = true;
+                continue;
+            };
             if self.root.service.pipelines.iter().any(|pipeline| pipeline.id == id) {
                 self.problems.error(entry.key_span, &entry.node.path, format!("`{id}` is there twice"));
                 continue;
@@ -450,6 +462,9 @@ impl Reader<'_> {
         for kind in Kind::ALL {
             for (id, Component { span, node }) in self.root.section(kind) {
                 if !used.contains(&(kind, id)) {
+                    if self.skipped || self.meant.contains(&(kind, id.clone())) {
+                        continue;
+                    }
                     let place = if kind == Kind::Extension { "`service::extensions`" } else { "any pipeline" };
                     let message = format!("{} `{id}` is declared and not used in {place}", kind.name());
                     self.problems.warning(*span, &node.path, message);

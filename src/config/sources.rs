@@ -3,7 +3,7 @@
 //! A source is a path, `file:path`, `env:NAME` (a variable that holds YAML) or `yaml:key::path: value`. `--set` is one
 //! more, applied last. Every value keeps the place it came from.
 
-use std::{fs, io::Read as _, sync::Arc};
+use std::{fmt, fs, io::Read as _, sync::Arc};
 
 use serde_yaml::options::DuplicateKeyPolicy;
 
@@ -17,14 +17,20 @@ use super::{
 /// As many as the Collector allows.
 const MAX_SOURCES: usize = 100;
 
-/// The texts read, by [`SourceId`], for excerpts.
-#[derive(Clone, Debug, Default)]
+/// The texts read, by [`SourceId`], for excerpts. `Debug` names them only: they may hold secrets.
+#[derive(Clone, Default)]
 pub struct Texts(Vec<Text>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Text {
     name: String,
     text: Arc<str>,
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|text| &text.name)).finish()
+    }
 }
 
 impl Texts {
@@ -49,50 +55,56 @@ impl Texts {
         self.text(source).lines().nth(line.checked_sub(1)? as usize)
     }
 
-    /// Does the block or folded scalar that starts at `span` go on at `line`? True while lines are blank or indented
-    /// deeper than the line it starts on.
+    /// Does the scalar that starts at `span` go on at `line`? True while lines are blank or indented deeper than the
+    /// line it starts on; a block scalar has that line to itself, and goes on at the same depth too.
     pub(super) fn continues(&self, span: Span, line: u32) -> bool {
         let indent = |text: &str| text.chars().take_while(|character| *character == ' ').count();
         let first = self.line(span.source, span.line).map_or(0, indent);
+        let alone = first + 1 == span.column as usize;
         let between = line.saturating_sub(span.line) as usize;
-        let lines = self.text(span.source).lines().skip(span.line as usize).take(between);
-        lines.into_iter().all(|text| text.trim().is_empty() || indent(text) > first)
+        let mut lines = self.text(span.source).lines().skip(span.line as usize).take(between);
+        lines.all(|text| text.trim().is_empty() || indent(text) > first || (alone && indent(text) == first))
     }
 }
 
-/// Reads every source and `--set`, and merges them. What cannot be read is a problem and is left out.
+/// Reads every source and `--set`, and merges them. What cannot be read is a problem and is left out; the tree is then
+/// not complete.
 pub(super) fn read_all(
     sources: &[String],
     sets: &[String],
     env: Variables<'_>,
     texts: &mut Texts,
     problems: &mut Problems,
-) -> Node {
+) -> (Node, bool) {
     let mut root = Node::default();
+    let mut complete = sources.len() <= MAX_SOURCES;
     if sources.len() > MAX_SOURCES {
         problems.error(NOWHERE, "", format!("{} configuration sources; the most is {MAX_SOURCES}", sources.len()));
     }
     for source in sources.iter().take(MAX_SOURCES) {
         match open(source, env, texts) {
-            Ok(id) => {
-                if let Some(mut node) = parse::parse(texts, id, problems) {
+            Ok(id) => match parse::parse(texts, id, problems) {
+                Some(mut node) => {
                     if source.starts_with("yaml:") {
                         unfold(&mut node);
                     }
                     merge(&mut root, node);
                 }
-            }
+                None => complete = false,
+            },
             Err(reason) => {
+                complete = false;
                 problems.error(NOWHERE, "", reason);
             }
         }
     }
     for set in sets {
-        if let Some(node) = read_set(set, texts, problems) {
-            merge(&mut root, node);
+        match read_set(set, texts, problems) {
+            Some(node) => merge(&mut root, node),
+            None => complete = false,
         }
     }
-    root
+    (root, complete)
 }
 
 fn open(source: &str, env: Variables<'_>, texts: &mut Texts) -> Result<SourceId, String> {
@@ -143,6 +155,7 @@ fn read_set(set: &str, texts: &mut Texts, problems: &mut Problems) -> Option<Nod
             Some(nest(&parts, whole, node))
         }
         Err(failure) => {
+            problems.unparsed(id);
             let span = Span { column: failure.span.column + shift, ..failure.span };
             problems.error(span, &parts.join("::"), failure.message).hint_opt(failure.hint);
             None

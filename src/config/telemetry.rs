@@ -32,17 +32,13 @@ pub struct LogsTelemetry {
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Everything.
-    #[serde(alias = "DEBUG")]
     Debug,
     /// What an operator wants to know.
     #[default]
-    #[serde(alias = "INFO")]
     Info,
     /// Degraded, nothing lost.
-    #[serde(alias = "WARN")]
     Warn,
     /// Data lost.
-    #[serde(alias = "ERROR")]
     Error,
 }
 

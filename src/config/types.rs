@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{decode::with_hint, node::Shown, problem::nearest};
+use super::{fault::with_hint, node::Shown, problem::nearest};
 
 /// The newtype name by which the decoder knows a secret.
 pub(super) const SECRET: &str = "$sekisho::config::Secret";
