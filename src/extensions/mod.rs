@@ -1,1 +1,4 @@
-//! (under construction)
+//! What serves the process rather than the telemetry: one component, one file.
+
+pub mod file_storage;
+pub mod health_check;

@@ -2,6 +2,7 @@
 //!
 //! [`check`] walks a body once at the door; everything behind it may trust framing, depth and UTF-8.
 
+pub mod time;
 pub mod wire;
 
 use bytes::Bytes;

@@ -2,7 +2,10 @@
 
 pub mod component;
 pub mod fan_out;
+pub mod health;
 pub mod outcome;
+#[cfg(test)]
+pub mod probe;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

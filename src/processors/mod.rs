@@ -1,1 +1,4 @@
-//! (under construction)
+//! What happens to telemetry on the way: one component, one file.
+
+pub mod batch;
+pub mod memory_limiter;

@@ -1,0 +1,234 @@
+//! Fewer, larger requests.
+//!
+//! ```yaml
+//! batch:
+//!   send_batch_size: 8192     # items that make a request; 0: send at once
+//!   timeout: 200ms            # longest an item waits for others; 0: send at once
+//!   send_batch_max_size: 0    # larger requests are split; 0: no limit
+//! ```
+//!
+//! A bounded safe point in memory: a batch is answered `Accepted` once it is buffered, and what is buffered is handed on
+//! until it is taken. If the next node says `Retryable` or `Overloaded`, the same request is offered again after its hint,
+//! or after a growing pause; meanwhile the buffer fills, and then senders are told `Overloaded`. Only what the next node
+//! refuses for good is dropped, with an error in the log and a count. One request is on its way at a time.
+
+mod buffer;
+mod split;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::task::JoinHandle;
+
+use self::buffer::{Buffer, Trigger};
+use crate::{
+    config::{Check, Report},
+    otlp::Signal,
+    pipeline::{
+        Batch, Boxed, Consumer, Next, Outcome,
+        component::{Context, ProcessorConfig, StartError},
+    },
+    telemetry::Counter,
+};
+
+/// First pause when the next node gives no hint; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause while draining: the caller's deadline is near.
+const DRAINING_PAUSE: Duration = Duration::from_secs(1);
+/// When a sender that found the buffer full should come back, at least.
+const COME_BACK: Duration = Duration::from_millis(200);
+/// The buffer holds so many requests' worth of items.
+const BUFFERED_REQUESTS: usize = 16;
+/// And at least so many items, however small a request may be.
+const LEAST_BUFFER: usize = 65_536;
+/// And at most so many bytes.
+const BUFFER_BYTES: usize = 64 << 20;
+
+/// The configuration; the keys are the Collector's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Items that make a request.
+    pub send_batch_size: usize,
+    /// Longest an item waits for others.
+    #[serde(with = "crate::config::duration")]
+    pub timeout: Duration,
+    /// Most items in a request.
+    pub send_batch_max_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { send_batch_size: 8192, timeout: Duration::from_millis(200), send_batch_max_size: 0 }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        if self.send_batch_max_size > 0 && self.send_batch_max_size < self.send_batch_size {
+            report.error("send_batch_max_size", "must be 0 or at least send_batch_size");
+        }
+    }
+}
+
+impl ProcessorConfig for Config {
+    fn build(&self, signal: Signal, next: Next, context: &Context) -> Result<Next, StartError> {
+        let shared = Arc::new(Work {
+            buffer: Buffer::new(self),
+            max_size: self.send_batch_max_size,
+            metrics: Metrics::new(context),
+            component: context.component.clone(),
+            signal,
+            next,
+        });
+        let worker = tokio::spawn(run(shared.clone()));
+        Ok(Arc::new(Batcher { work: shared, worker: Mutex::new(Some(worker)) }))
+    }
+}
+
+/// The node: fills the buffer that its worker empties.
+struct Batcher {
+    work: Arc<Work>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Consumer for Batcher {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(std::future::ready(self.work.buffer.put(batch)))
+    }
+
+    fn drain(&self) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            self.work.buffer.close();
+            let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(worker) = worker
+                && let Err(error) = worker.await
+            {
+                tracing::error!(component = self.work.component, %error, "batching broke down");
+            }
+        })
+    }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        // A node that never ran in a pipeline is not drained; its worker must still end.
+        self.work.buffer.close();
+    }
+}
+
+struct Metrics {
+    sent_items: Counter,
+    sent_requests: Counter,
+    by_size: Counter,
+    by_timeout: Counter,
+    dropped: Counter,
+}
+
+impl Metrics {
+    fn new(context: &Context) -> Self {
+        let counter = |name, help| context.metrics.counter(name, help, &[("processor", context.id.as_str())]);
+        Self {
+            sent_items: counter("otelcol_processor_batch_batch_send_size_sum", "Items in the requests handed on."),
+            sent_requests: counter("otelcol_processor_batch_batch_send_size_count", "Requests handed on."),
+            by_size: counter(
+                "otelcol_processor_batch_batch_size_trigger_send",
+                "Requests sent because they were full.",
+            ),
+            by_timeout: counter("otelcol_processor_batch_timeout_trigger_send", "Requests sent because time was up."),
+            dropped: counter("otelcol_processor_batch_dropped_items", "Items the next node refused for good."),
+        }
+    }
+}
+
+/// What the node and its worker share.
+struct Work {
+    buffer: Buffer,
+    max_size: usize,
+    metrics: Metrics,
+    component: String,
+    signal: Signal,
+    next: Next,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let items = self.buffer.items();
+        if items > 0 {
+            tracing::error!(component = self.component, items, "dropped what could not be handed on before the end");
+        }
+    }
+}
+
+/// Hands on until the buffer is closed and empty.
+async fn run(work: Arc<Work>) {
+    while let Some((trigger, batches)) = work.buffer.take().await {
+        match trigger {
+            Trigger::Size => work.metrics.by_size.add(1),
+            Trigger::Timeout => work.metrics.by_timeout.add(1),
+            Trigger::Closed => {}
+        }
+        for batch in work.requests(batches) {
+            let (items, bytes) = (batch.items, batch.body.len());
+            work.deliver(batch).await;
+            work.buffer.done(items, bytes);
+        }
+        work.buffer.all_done();
+    }
+}
+
+impl Work {
+    /// One request of many batches, or several if it would be too large.
+    fn requests(&self, mut batches: Vec<Batch>) -> Vec<Batch> {
+        let items = batches.iter().map(|batch| batch.items).sum();
+        let whole = if batches.len() == 1 {
+            batches.pop()
+        } else {
+            // Repeated fields: one serialised request after the other is a request with the resources of both.
+            let parts: Vec<&[u8]> = batches.iter().map(|batch| batch.body.as_ref()).collect();
+            Some(Batch { signal: self.signal, body: parts.concat().into(), items })
+        };
+        match whole {
+            Some(whole) if self.max_size > 0 && items > self.max_size => split::split(&whole, self.max_size),
+            whole => whole.into_iter().collect(),
+        }
+    }
+
+    /// Offers `batch` until it is taken or refused for good.
+    async fn deliver(&self, batch: Batch) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let hint = match self.next.consume(batch.clone()).await {
+                Outcome::Accepted => {
+                    self.metrics.sent_items.add(batch.items as u64);
+                    self.metrics.sent_requests.add(1);
+                    return;
+                }
+                Outcome::Partial { rejected, message } => {
+                    let taken = (batch.items as u64).saturating_sub(rejected);
+                    self.metrics.sent_items.add(taken);
+                    self.metrics.sent_requests.add(1);
+                    return self.lose(rejected, &message);
+                }
+                Outcome::Permanent { reason } => return self.lose(batch.items as u64, &reason),
+                Outcome::Retryable { after, .. } => after,
+                Outcome::Overloaded { after } => Some(after),
+            };
+            let wait = hint.unwrap_or(pause).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.buffer.pause(wait).await;
+        }
+    }
+
+    fn lose(&self, items: u64, reason: &str) {
+        self.metrics.dropped.add(items);
+        tracing::error!(component = self.component, items, reason, "dropped what was refused for good");
+    }
+}
+
+#[cfg(test)]
+mod tests;

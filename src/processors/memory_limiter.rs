@@ -1,0 +1,256 @@
+//! Refuses batches, retryably, while the process uses too much memory.
+//!
+//! ```yaml
+//! memory_limiter:
+//!   check_interval: 1s
+//!   limit_percentage: 75          # or limit_mib: 512
+//!   spike_limit_percentage: 20    # or spike_limit_mib: 100; 20 % of the limit if unset
+//! ```
+//!
+//! The soft limit is the limit minus the spike limit; above it every batch is answered [`Outcome::Overloaded`] and
+//! nothing is lost, as receivers pass that on to the sender. Percentages are of what the process may have: the
+//! machine's memory, or its control group's limit if that is less. The resident size is read when a batch comes and the
+//! last reading is older than `check_interval`: without batches there is nothing to refuse.
+
+use std::{
+    fs,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    config::{Check, Report},
+    otlp::Signal,
+    pipeline::{
+        Batch, Boxed, Consumer, Next, Outcome,
+        component::{Context, ProcessorConfig, StartError},
+    },
+    telemetry::Counter,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// The configuration; the keys are the Collector's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How old a reading may be.
+    #[serde(with = "crate::config::duration")]
+    pub check_interval: Duration,
+    /// Most memory the process should use; wins over `limit_percentage`.
+    pub limit_mib: Option<u64>,
+    /// The same, of what the process may have.
+    pub limit_percentage: Option<u64>,
+    /// How much can come in between two readings; goes with `limit_mib`.
+    pub spike_limit_mib: Option<u64>,
+    /// The same, of what the process may have; goes with `limit_percentage`.
+    pub spike_limit_percentage: Option<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // The Collector has 0 here and refuses to start with it; a second is what it advises.
+            check_interval: Duration::from_secs(1),
+            limit_mib: None,
+            limit_percentage: None,
+            spike_limit_mib: None,
+            spike_limit_percentage: None,
+        }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        if self.check_interval.is_zero() {
+            report.error("check_interval", "must be more than 0").hint("1s suits most");
+        }
+        for (key, value) in
+            [("limit_percentage", self.limit_percentage), ("spike_limit_percentage", self.spike_limit_percentage)]
+        {
+            if value.is_some_and(|percent| percent == 0 || percent > 100) {
+                report.error(key, "must be between 1 and 100");
+            }
+        }
+        let (limit, spike, unit, spike_key) = match (self.limit_mib, self.limit_percentage) {
+            (Some(limit), _) => (limit, self.spike_limit_mib, "limit_mib", "spike_limit_mib"),
+            (None, Some(limit)) => (limit, self.spike_limit_percentage, "limit_percentage", "spike_limit_percentage"),
+            (None, None) => {
+                report.error("", "needs limit_mib or limit_percentage").hint("such as limit_percentage: 75");
+                return;
+            }
+        };
+        if limit == 0 {
+            report.error(unit, "must be more than 0");
+        } else if spike.is_some_and(|spike| spike >= limit) {
+            report.error(spike_key, format!("must be less than {unit}"));
+        }
+        if self.limit_mib.is_some() && self.limit_percentage.is_some() {
+            report.error("limit_percentage", "has no effect beside limit_mib; leave one of them out");
+        }
+        let other = if unit == "limit_mib" { "spike_limit_percentage" } else { "spike_limit_mib" };
+        if report.is_set(other) {
+            report.error(other, format!("does not go with {unit}")).hint(format!("use {spike_key}"));
+        }
+    }
+}
+
+impl Config {
+    /// Bytes above which batches are refused, if the process may have `total` bytes.
+    fn soft_limit(&self, total: u64) -> u64 {
+        let (limit, spike) = match (self.limit_mib, self.limit_percentage) {
+            (Some(mib), _) => (mib.saturating_mul(MIB), self.spike_limit_mib.map(|mib| mib.saturating_mul(MIB))),
+            (None, percent) => {
+                let of_total = |percent: u64| (u128::from(total) * u128::from(percent) / 100) as u64;
+                (of_total(percent.unwrap_or(100)), self.spike_limit_percentage.map(of_total))
+            }
+        };
+        limit.saturating_sub(spike.unwrap_or(limit / 5))
+    }
+}
+
+impl ProcessorConfig for Config {
+    fn build(&self, signal: Signal, next: Next, context: &Context) -> Result<Next, StartError> {
+        let unknown = |what| context.error(format!("cannot tell {what}: it is read from /proc, which only Linux has"));
+        resident_bytes().ok_or_else(|| unknown("how much memory the process uses"))?;
+        let total = match self.limit_mib {
+            Some(_) => 0,
+            None => available_bytes().ok_or_else(|| unknown("how much memory the process may use"))?,
+        };
+        Ok(std::sync::Arc::new(Limiter::new(self, total, resident_bytes, signal, next, context)))
+    }
+}
+
+/// What the last reading said.
+struct Reading {
+    next_check: Option<Instant>,
+    above: bool,
+}
+
+struct Limiter {
+    soft_limit: u64,
+    check_interval: Duration,
+    read: fn() -> Option<u64>,
+    reading: Mutex<Reading>,
+    accepted: Counter,
+    refused: Counter,
+    component: String,
+    next: Next,
+}
+
+impl Limiter {
+    fn new(
+        config: &Config,
+        total: u64,
+        read: fn() -> Option<u64>,
+        signal: Signal,
+        next: Next,
+        context: &Context,
+    ) -> Self {
+        let (accepted, refused) = match signal {
+            Signal::Traces => ("otelcol_processor_accepted_spans", "otelcol_processor_refused_spans"),
+            Signal::Metrics => ("otelcol_processor_accepted_metric_points", "otelcol_processor_refused_metric_points"),
+            Signal::Logs => ("otelcol_processor_accepted_log_records", "otelcol_processor_refused_log_records"),
+        };
+        let labels = [("processor", context.id.as_str())];
+        Self {
+            soft_limit: config.soft_limit(total),
+            check_interval: config.check_interval,
+            read,
+            reading: Mutex::new(Reading { next_check: None, above: false }),
+            accepted: context.metrics.counter(accepted, "Items let through.", &labels),
+            refused: context.metrics.counter(refused, "Items refused because memory is short.", &labels),
+            component: context.component.clone(),
+            next,
+        }
+    }
+
+    /// Whether the process is above its soft limit, by a reading no older than the interval.
+    fn above(&self) -> bool {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if reading.next_check.is_some_and(|next_check| now < next_check) {
+            return reading.above;
+        }
+        reading.next_check = Some(now + self.check_interval);
+        // A reading that fails says nothing new.
+        let Some(resident) = (self.read)() else { return reading.above };
+        let above = resident > self.soft_limit;
+        if above != reading.above {
+            let (resident_mib, soft_limit_mib) = (resident / MIB, self.soft_limit / MIB);
+            if above {
+                tracing::warn!(
+                    component = self.component,
+                    resident_mib,
+                    soft_limit_mib,
+                    "memory is short, refusing data"
+                );
+            } else {
+                tracing::info!(component = self.component, resident_mib, soft_limit_mib, "memory suffices again");
+            }
+        }
+        reading.above = above;
+        above
+    }
+}
+
+impl Consumer for Limiter {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        if self.above() {
+            self.refused.add(batch.items as u64);
+            return Box::pin(std::future::ready(Outcome::Overloaded { after: self.check_interval }));
+        }
+        self.accepted.add(batch.items as u64);
+        self.next.consume(batch)
+    }
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> Option<u64> {
+    kib_line(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// Memory this process may have: the machine's, or less if its control group says so.
+fn available_bytes() -> Option<u64> {
+    let machine = kib_line(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = limit_files(&groups).into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+    Some(limits.fold(machine, u64::min))
+}
+
+/// Files that may hold a limit of ours, from the contents of `/proc/self/cgroup`: those of our control group and of
+/// every one above it, in version 2 and version 1.
+fn limit_files(groups: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            v1 if v1.split(',').any(|controller| controller == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let mut path = path.trim_end_matches('/');
+        loop {
+            files.push(format!("{root}{path}/{file}"));
+            let Some((parent, _)) = path.rsplit_once('/') else { break };
+            path = parent;
+        }
+    }
+    files
+}
+
+/// Bytes in the line `name   123 kB`.
+fn kib_line(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests;
