@@ -58,7 +58,7 @@ pub struct Incidents {
     pub(super) settings: Settings,
     /// By a number that grows, so that iteration is in order of opening.
     pub(super) open: BTreeMap<u64, Open>,
-    index: HashMap<Cause, u64>,
+    pub(super) index: HashMap<Cause, u64>,
     next_slot: u64,
     /// Ends that wait to be told by the next `advance`.
     pub(super) closing: Vec<Incident>,

@@ -181,6 +181,18 @@ fn repeats_are_silent_and_news_is_told_at_most_every_five_minutes() {
 }
 
 #[test]
+fn evidence_seen_again_keeps_its_strongest_form() {
+    let mut incidents = Incidents::new(Settings::default());
+    let mut told = Told::new(&mut incidents);
+    for (minute, bits) in [(0, 14.0), (1, 20.0), (2, 16.0)] {
+        told.report(1, NOON + minute * MINUTE, Tier::Page, vec![destination("a.example", bits)]);
+    }
+    let incident = incidents.open().next().unwrap();
+    assert_eq!(incident.evidence.iter().map(|row| row.bits).collect::<Vec<_>>(), [20.0]);
+    assert_eq!((incident.score.to_bits(), incident.at), (20f64.to_bits(), NOON + MINUTE));
+}
+
+#[test]
 fn an_incident_ends_a_day_after_its_last_verdict() {
     let mut incidents = Incidents::new(Settings::default());
     let mut told = Told::new(&mut incidents);
@@ -245,7 +257,9 @@ fn a_flood_meets_caps_and_counters_and_the_graver_stays() {
     assert_eq!(incident.evidence.len(), bounds::EVIDENCE);
     assert_eq!(incident.invocations.len(), bounds::INVOCATIONS);
     assert_eq!(incident.invocation_count, 201);
-    assert!(told.incidents.open.values().all(|open| open.causes.len() <= bounds::CAUSES));
+    let causes: Vec<usize> = told.incidents.open.values().map(|open| open.causes.len()).collect();
+    assert!(causes.iter().all(|causes| *causes <= bounds::CAUSES));
+    assert_eq!(told.incidents.index.len(), causes.iter().sum::<usize>(), "what is forgotten leaves the index");
 }
 
 #[test]

@@ -172,12 +172,12 @@ async fn run(work: Arc<Work>) {
             Trigger::Timeout => work.metrics.by_timeout.add(1),
             Trigger::Closed => {}
         }
+        let items = batches.iter().map(|batch| batch.items).sum();
+        let bytes = batches.iter().map(|batch| batch.body.len()).sum();
         for batch in work.requests(batches) {
-            let (items, bytes) = (batch.items, batch.body.len());
             work.deliver(batch).await;
-            work.buffer.done(items, bytes);
         }
-        work.buffer.all_done();
+        work.buffer.done(items, bytes);
     }
 }
 

@@ -124,18 +124,11 @@ impl Buffer {
         }
     }
 
-    /// A request of `items` and `bytes` has left.
+    /// Batches taken, of `items` and `bytes` as they came, have left.
     pub fn done(&self, items: usize, bytes: usize) {
         let mut state = self.lock();
         state.items = state.items.saturating_sub(items);
         state.bytes = state.bytes.saturating_sub(bytes);
-    }
-
-    /// Everything taken has left. Splitting repeats resources, so the bytes that left may not be those that came.
-    pub fn all_done(&self) {
-        let mut state = self.lock();
-        state.items = state.waiting_items;
-        state.bytes = state.waiting.iter().map(|batch| batch.body.len()).sum();
     }
 
     /// Waits before the next offer, less long once closed.
