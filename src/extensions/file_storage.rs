@@ -154,7 +154,10 @@ fn open(directory: &Path, create: bool, component: &str) -> Result<Store, OpenEr
 }
 
 fn open_file(path: &Path) -> Result<Database, DatabaseError> {
-    Database::builder().set_cache_size(CACHE_BYTES).create(path)
+    let open = || Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    // Some damage trips the database's own assertions before it is reported as an error.
+    std::panic::catch_unwind(open)
+        .unwrap_or_else(|_| Err(StorageError::Corrupted("the database panicked while opening it".to_owned()).into()))
 }
 
 /// Errors that a new file would not have; a full disk or missing permission would stay.
@@ -183,7 +186,8 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 
 /// Keys and values in namespaces, on disk.
 ///
-/// Every method reads or writes the disk: from async code go through [`Store::run`].
+/// Every method reads or writes the disk: from async code go through [`Store::run`], which also turns a panic of the
+/// database over damage it meets late into an error.
 pub struct Store {
     database: Database,
 }
