@@ -2,7 +2,15 @@
 //!
 //! [`check`] walks a body once at the door; everything behind it may trust framing, depth and UTF-8.
 
+pub mod check;
+pub mod compression;
+pub mod edit;
+pub mod json;
+#[cfg(test)]
+pub(crate) mod sample;
+mod schema;
 pub mod time;
+pub mod view;
 pub mod wire;
 
 use bytes::Bytes;

@@ -17,7 +17,7 @@ pub enum Value<'a> {
 }
 
 /// Walks the fields of one message from front to back: `(field number, value)`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
 }
@@ -66,7 +66,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Reads one base-128 varint; `None` when truncated or longer than ten bytes.
+/// Reads one base-128 varint; `None` when truncated or more than 64 bits.
 #[inline]
 pub fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, mut rest) = bytes.split_first()?;
@@ -78,6 +78,9 @@ pub fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     while shift < 64 {
         let (&byte, tail) = rest.split_first()?;
         rest = tail;
+        if shift == 63 && byte > 1 {
+            return None;
+        }
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Some((value, rest));

@@ -1,0 +1,361 @@
+//! Changing a request in one pass: bytes are copied through, attributes replaced, appended or dropped, records dropped,
+//! lengths fixed on the way. Unknown fields survive; a request nobody changed comes back as the same bytes.
+
+use bytes::Bytes;
+
+use super::{
+    Batch, Signal,
+    view::ResourceGroup,
+    wire::{self, Fields, Value},
+};
+
+/// What to do with a request's resources and records.
+pub trait Edit {
+    /// Changes the attributes of a resource.
+    fn resource(&mut self, _group: &ResourceGroup<'_>, _patch: &mut Patch) {}
+
+    /// Changes the attributes of a span, log record or data point, or drops it. `index` counts them over the whole
+    /// request, in the order of the views, from 0.
+    fn record(&mut self, _index: usize, _record: &[u8], _patch: &mut Patch) -> Keep {
+        Keep::Yes
+    }
+}
+
+/// Whether a record stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// As patched.
+    Yes,
+    /// It goes.
+    No,
+}
+
+/// A new value for an attribute.
+#[derive(Clone, Copy, Debug)]
+pub enum PatchValue<'a> {
+    /// Text.
+    Str(&'a str),
+    /// True or false.
+    Bool(bool),
+    /// A signed integer.
+    Int(i64),
+    /// A float.
+    Double(f64),
+    /// A serialised `AnyValue`.
+    Raw(&'a [u8]),
+}
+
+/// Attributes to set and to remove, of one resource or record.
+#[derive(Debug, Default)]
+pub struct Patch {
+    /// Serialised `KeyValue`s to append.
+    added: Vec<u8>,
+    /// Keys that must not stay, one behind the other, and where each ends.
+    keys: Vec<u8>,
+    ends: Vec<usize>,
+    scratch: Vec<u8>,
+}
+
+impl Patch {
+    /// Replaces the attribute, or appends it. Setting one key twice in one patch is the caller's mistake: both stay.
+    pub fn set(&mut self, key: &str, value: PatchValue<'_>) {
+        self.remove(key);
+        self.scratch.clear();
+        wire::put_bytes(&mut self.scratch, 1, key.as_bytes());
+        put_value(&mut self.scratch, value);
+        // The number of the field is not known yet: only the length is written here.
+        wire::put_varint(&mut self.added, self.scratch.len() as u64);
+        self.added.extend_from_slice(&self.scratch);
+    }
+
+    /// Removes the attribute, if it is there.
+    pub fn remove(&mut self, key: &str) {
+        self.keys.extend_from_slice(key.as_bytes());
+        self.ends.push(self.keys.len());
+    }
+
+    /// Whether nothing was asked for.
+    pub const fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.added.clear();
+        self.keys.clear();
+        self.ends.clear();
+    }
+
+    /// Whether the attribute in this serialised `KeyValue` must not stay.
+    fn drops(&self, pair: &[u8]) -> bool {
+        let Some(Value::Bytes(key)) = Fields::new(pair).find_map(|(number, value)| (number == 1).then_some(value))
+        else {
+            return false;
+        };
+        let mut start = 0;
+        self.ends.iter().any(|end| {
+            let patched = self.keys.get(start..*end);
+            start = *end;
+            patched == Some(key)
+        })
+    }
+
+    /// Appends the attributes that were set, as field `number`.
+    fn put_added(&self, out: &mut Vec<u8>, number: u32) {
+        let mut rest = &self.added[..];
+        while let Some((len, after)) = wire::varint(rest) {
+            let Some((pair, after)) = after.split_at_checked(len as usize) else { return };
+            wire::put_bytes(out, number, pair);
+            rest = after;
+        }
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, value: PatchValue<'_>) {
+    const VALUE: u32 = 2;
+    let mut number = [0; 11];
+    let bytes = match value {
+        PatchValue::Raw(bytes) => return wire::put_bytes(out, VALUE, bytes),
+        PatchValue::Str(text) => {
+            let len = 1 + wire::varint_len(text.len() as u64) + text.len();
+            wire::put_varint(out, u64::from(VALUE) << 3 | 2);
+            wire::put_varint(out, len as u64);
+            return wire::put_bytes(out, 1, text.as_bytes());
+        }
+        PatchValue::Bool(value) => {
+            number[..2].copy_from_slice(&[2 << 3, u8::from(value)]);
+            2
+        }
+        PatchValue::Int(value) => {
+            wire::put_varint(out, u64::from(VALUE) << 3 | 2);
+            wire::put_varint(out, 1 + wire::varint_len(value.cast_unsigned()) as u64);
+            out.push(3 << 3);
+            return wire::put_varint(out, value.cast_unsigned());
+        }
+        PatchValue::Double(value) => {
+            number[0] = 4 << 3 | 1;
+            number[1..9].copy_from_slice(&value.to_le_bytes());
+            9
+        }
+    };
+    wire::put_bytes(out, VALUE, &number[..bytes]);
+}
+
+/// The batch as `edit` wants it. Groups that lose their last record are dropped.
+pub fn edit(batch: &Batch, edit: &mut impl Edit) -> Batch {
+    let mut pass = Pass {
+        edit,
+        signal: batch.signal,
+        patch: Patch::default(),
+        index: 0,
+        dropped: 0,
+        changed: false,
+        // Room for a handful of attributes a record, so that the body is rarely moved.
+        out: Vec::with_capacity(batch.body.len() + batch.items * 128 + 1024),
+    };
+    pass.request(&batch.body);
+    if pass.changed {
+        let items = batch.items.saturating_sub(pass.dropped);
+        Batch { signal: batch.signal, body: Bytes::from(pass.out), items }
+    } else {
+        batch.clone()
+    }
+}
+
+struct Pass<'a, E> {
+    edit: &'a mut E,
+    signal: Signal,
+    patch: Patch,
+    index: usize,
+    dropped: usize,
+    changed: bool,
+    out: Vec<u8>,
+}
+
+/// Where a message being written began, to fix its length or take it back.
+struct Mark {
+    tag: usize,
+    body: usize,
+}
+
+impl<E: Edit> Pass<'_, E> {
+    fn request(&mut self, body: &[u8]) {
+        for_each_field(body, |number, value, raw| match value {
+            Value::Bytes(group) if number == 1 => self.resource_group(group),
+            _ => self.out.extend_from_slice(raw),
+        });
+    }
+
+    fn resource_group(&mut self, group: &[u8]) {
+        let mark = self.open(1, group.len());
+        self.patch.clear();
+        self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
+        let patch_resource = !self.patch.is_empty();
+        if patch_resource {
+            let resource = ResourceGroup::new(group).resource();
+            let inner = self.open(1, resource.len());
+            self.patched(resource, 1);
+            self.close(&inner);
+        }
+        let (mut had, mut kept) = (0, 0);
+        for_each_field(group, |number, value, raw| match value {
+            Value::Bytes(_) if number == 1 && patch_resource => {}
+            Value::Bytes(scope) if number == 2 => {
+                had += 1;
+                kept += usize::from(self.scope_group(scope));
+            }
+            _ => self.out.extend_from_slice(raw),
+        });
+        if had > 0 && kept == 0 { self.take_back(&mark) } else { self.close(&mark) }
+    }
+
+    /// Whether anything of the scope stays.
+    fn scope_group(&mut self, scope: &[u8]) -> bool {
+        let mark = self.open(2, scope.len());
+        let (mut had, mut kept) = (0, 0);
+        for_each_field(scope, |number, value, raw| match value {
+            Value::Bytes(record) if number == 2 => {
+                had += 1;
+                kept += usize::from(if self.signal == Signal::Metrics {
+                    self.metric(record)
+                } else {
+                    self.record(2, record, if self.signal == Signal::Traces { 9 } else { 6 })
+                });
+            }
+            _ => self.out.extend_from_slice(raw),
+        });
+        let stays = had == 0 || kept > 0;
+        if stays {
+            self.close(&mark)
+        } else {
+            self.take_back(&mark)
+        }
+        stays
+    }
+
+    /// Whether any point of the metric stays.
+    fn metric(&mut self, metric: &[u8]) -> bool {
+        let mark = self.open(2, metric.len());
+        let (mut had, mut kept) = (0, 0);
+        for_each_field(metric, |number, value, raw| match value {
+            Value::Bytes(data) if matches!(number, 5 | 7 | 9 | 10 | 11) => {
+                // The attributes of exponential histogram points have a number of their own.
+                let attributes = if number == 10 {
+                    1
+                } else if number == 9 {
+                    9
+                } else {
+                    7
+                };
+                let data_mark = self.open(number, data.len());
+                for_each_field(data, |number, value, raw| match value {
+                    Value::Bytes(point) if number == 1 => {
+                        had += 1;
+                        kept += usize::from(self.record(1, point, attributes));
+                    }
+                    _ => self.out.extend_from_slice(raw),
+                });
+                self.close(&data_mark);
+            }
+            _ => self.out.extend_from_slice(raw),
+        });
+        let stays = had == 0 || kept > 0;
+        if stays {
+            self.close(&mark)
+        } else {
+            self.take_back(&mark)
+        }
+        stays
+    }
+
+    /// Whether the record stays.
+    fn record(&mut self, number: u32, record: &[u8], attributes: u32) -> bool {
+        self.patch.clear();
+        let keep = self.edit.record(self.index, record, &mut self.patch);
+        self.index += 1;
+        if keep == Keep::No {
+            self.dropped += 1;
+            self.changed = true;
+            return false;
+        }
+        if self.patch.is_empty() {
+            wire::put_bytes(&mut self.out, number, record);
+        } else {
+            let mark = self.open(number, record.len() + self.patch.added.len());
+            self.patched(record, attributes);
+            self.close(&mark);
+        }
+        true
+    }
+
+    /// Writes `message` with the patch applied to the attributes in field `number`.
+    fn patched(&mut self, message: &[u8], number: u32) {
+        let mut copied = 0;
+        let mut fields = Fields::new(message);
+        loop {
+            let start = message.len() - fields.rest().len();
+            let Some((found, value)) = fields.next() else { break };
+            if let Value::Bytes(pair) = value
+                && found == number
+                && self.patch.drops(pair)
+            {
+                self.out.extend_from_slice(message.get(copied..start).unwrap_or_default());
+                copied = message.len() - fields.rest().len();
+                self.changed = true;
+            }
+        }
+        self.out.extend_from_slice(message.get(copied..).unwrap_or_default());
+        self.changed |= !self.patch.added.is_empty();
+        self.patch.put_added(&mut self.out, number);
+    }
+
+    /// Begins a message of about `len` bytes.
+    fn open(&mut self, number: u32, len: usize) -> Mark {
+        let tag = self.out.len();
+        wire::put_varint(&mut self.out, u64::from(number) << 3 | 2);
+        wire::put_varint(&mut self.out, len as u64);
+        Mark { tag, body: self.out.len() }
+    }
+
+    /// Ends the message: its length becomes what was written.
+    fn close(&mut self, mark: &Mark) {
+        let len = self.out.len() - mark.body;
+        let (tag, _) = wire::varint(self.out.get(mark.tag..).unwrap_or_default()).unwrap_or_default();
+        let room = mark.body - mark.tag - wire::varint_len(tag);
+        let mut length = [0; 10];
+        let mut rest = len as u64;
+        let needed = wire::varint_len(rest);
+        for byte in length.iter_mut().take(needed) {
+            *byte = (rest as u8) | 0x80;
+            rest >>= 7;
+        }
+        if let Some(last) = length.get_mut(needed.wrapping_sub(1)) {
+            *last &= 0x7f;
+        }
+        let place = mark.body - room;
+        if needed == room {
+            self.out[place..mark.body].copy_from_slice(&length[..needed]);
+        } else {
+            // The guess was a byte or two off: the message moves.
+            self.out.splice(place..mark.body, length.into_iter().take(needed));
+        }
+    }
+
+    fn take_back(&mut self, mark: &Mark) {
+        self.out.truncate(mark.tag);
+    }
+}
+
+/// Shows every field of a message with its value and its own bytes, tag included.
+#[inline]
+fn for_each_field<'a>(message: &'a [u8], mut each: impl FnMut(u32, Value<'a>, &'a [u8])) {
+    let mut fields = Fields::new(message);
+    loop {
+        let before = fields.rest();
+        let Some((number, value)) = fields.next() else { return };
+        let raw = before.get(..before.len() - fields.rest().len()).unwrap_or_default();
+        each(number, value, raw);
+    }
+}
+
+#[cfg(test)]
+mod tests;
