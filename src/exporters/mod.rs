@@ -1,1 +1,121 @@
-//! (under construction)
+//! How telemetry gets out: one component, one file.
+//!
+//! A component here only sends one batch and says how that went. Queue, retries, counting and health are the same for
+//! all and are put around it by `sending`.
+
+pub mod debug;
+pub mod file;
+pub mod otlp_grpc;
+pub mod otlp_http;
+pub mod webhook;
+
+mod answer;
+mod tls;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use crate::{
+    otlp::Signal,
+    pipeline::{
+        Batch, Boxed, Consumer, Next, Outcome,
+        component::Context,
+        health::Health,
+        queue::{self, Queue},
+        retry::{self, Retry},
+    },
+    telemetry::Counter,
+};
+
+/// So many attempts in a row must fail before the exporter is said to be in trouble.
+const IN_TROUBLE_AFTER: u32 = 2;
+
+/// `send`, counted, watched, retried and queued.
+fn sending(send: Next, queue: &queue::Config, retry: &retry::Config, context: &Context) -> Next {
+    Queue::over(queue, Retry::over(retry, counted(send, context)), context)
+}
+
+/// `send`, counted and watched: for what neither waits nor fails for long.
+fn counted(send: Next, context: &Context) -> Next {
+    let labels = [("exporter", context.id.as_str())];
+    let sent = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
+    let health = context.shared.get::<Health>(Health::NAME);
+    Arc::new(Counted { send, sent, health, failures: AtomicU32::new(0), component: context.component.clone() })
+}
+
+struct Counted {
+    send: Next,
+    sent: [Counter; 3],
+    health: Option<Arc<Health>>,
+    /// Attempts that failed since the last that did not.
+    failures: AtomicU32,
+    component: String,
+}
+
+impl Counted {
+    async fn send(&self, batch: Batch) -> Outcome {
+        let (signal, items) = (batch.signal, batch.items as u64);
+        let outcome = self.send.consume(batch).await;
+        match &outcome {
+            Outcome::Accepted => self.succeeded(signal, items),
+            Outcome::Partial { rejected, .. } => self.succeeded(signal, items.saturating_sub(*rejected)),
+            Outcome::Retryable { reason, .. } => self.failed(reason),
+            Outcome::Permanent { reason } => self.failed(reason),
+            Outcome::Overloaded { .. } => self.failed("the destination is overloaded"),
+        }
+        outcome
+    }
+
+    fn succeeded(&self, signal: Signal, items: u64) {
+        if let Some(sent) = self.sent.get(signal as usize) {
+            sent.add(items);
+        }
+        if self.failures.swap(0, Ordering::Relaxed) >= IN_TROUBLE_AFTER {
+            tracing::info!(component = self.component, "delivers again");
+            if let Some(health) = &self.health {
+                health.trouble(&self.component, None);
+            }
+        }
+    }
+
+    fn failed(&self, reason: &str) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures < IN_TROUBLE_AFTER {
+            return;
+        }
+        if failures == IN_TROUBLE_AFTER {
+            tracing::warn!(component = self.component, reason, "does not get through; nothing is lost yet");
+        }
+        if let Some(health) = &self.health {
+            health.trouble(&self.component, Some(reason.to_owned()));
+        }
+    }
+}
+
+impl Consumer for Counted {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(self.send(batch))
+    }
+
+    fn drain(&self) -> Boxed<'_, ()> {
+        self.send.drain()
+    }
+}
+
+const fn sent(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "otelcol_exporter_sent_spans",
+        Signal::Metrics => "otelcol_exporter_sent_metric_points",
+        Signal::Logs => "otelcol_exporter_sent_log_records",
+    }
+}
+
+/// Ids and opaque bytes, as people write them.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

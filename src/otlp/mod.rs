@@ -9,6 +9,7 @@ pub mod json;
 #[cfg(test)]
 pub(crate) mod sample;
 mod schema;
+pub mod split;
 pub mod time;
 pub mod view;
 pub mod wire;

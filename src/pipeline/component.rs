@@ -140,9 +140,14 @@ pub trait ProcessorConfig: Send + Sync {
     /// A node that hands on to `next`. Called within a runtime, so it may spawn what its `drain` ends.
     fn build(&self, signal: Signal, next: Next, context: &Context) -> Result<Next, StartError>;
 
-    /// For a processor that also produces logs of its own (`anomaly` listed as a receiver): where they go.
-    fn attach(&self, _alerts: Next, _context: &Context) -> Result<(), StartError> {
+    /// For a processor that also produces logs of its own (`anomaly` listed as a receiver): where they go, if anywhere.
+    fn attach(&self, _alerts: Option<Next>, _context: &Context) -> Result<(), StartError> {
         Ok(())
+    }
+
+    /// Extensions it stands on: the key that names each, and its id.
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
     }
 }
 

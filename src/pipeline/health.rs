@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// How a pipeline is.
@@ -30,9 +30,22 @@ impl State {
     }
 }
 
-/// How every pipeline is, by its id.
+/// How every pipeline is: what the service says of it, and the troubles of the components it is made of.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<BTreeMap<String, State>>);
+pub struct Health(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    pipelines: BTreeMap<String, Pipeline>,
+    /// By component, such as `exporter otlp_grpc/tempo`.
+    troubles: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    state: State,
+    components: Vec<String>,
+}
 
 impl Health {
     /// Its name in [`Shared`](super::component::Shared).
@@ -40,16 +53,76 @@ impl Health {
 
     /// Says how `pipeline` is now.
     pub fn set(&self, pipeline: &str, state: State) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.to_owned(), state);
+        let mut known = self.known();
+        match known.pipelines.get_mut(pipeline) {
+            Some(pipeline) => pipeline.state = state,
+            None => {
+                known.pipelines.insert(pipeline.to_owned(), Pipeline { state, components: Vec::new() });
+            }
+        }
+    }
+
+    /// Says which components `pipeline` is made of: their troubles are its troubles.
+    pub fn made_of(&self, pipeline: &str, components: Vec<String>) {
+        if let Some(pipeline) = self.known().pipelines.get_mut(pipeline) {
+            pipeline.components = components;
+        }
+    }
+
+    /// Says what is wrong with `component`, such as `exporter otlp_grpc/tempo`; `None`: nothing any more.
+    pub fn trouble(&self, component: &str, trouble: Option<String>) {
+        let mut known = self.known();
+        match trouble {
+            Some(trouble) => known.troubles.insert(component.to_owned(), trouble),
+            None => known.troubles.remove(component),
+        };
     }
 
     /// Forgets all pipelines.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.known().pipelines.clear();
     }
 
     /// How every pipeline is now.
     pub fn states(&self) -> BTreeMap<String, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = self.known();
+        let state = |pipeline: &Pipeline| match &pipeline.state {
+            State::Ready => known.degraded(&pipeline.components).unwrap_or(State::Ready),
+            state => state.clone(),
+        };
+        known.pipelines.iter().map(|(id, pipeline)| (id.clone(), state(pipeline))).collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn degraded(&self, components: &[String]) -> Option<State> {
+        let troubles: Vec<String> = components
+            .iter()
+            .filter_map(|component| Some(format!("{component}: {}", self.troubles.get(component)?)))
+            .collect();
+        (!troubles.is_empty()).then(|| State::Degraded(troubles.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_in_trouble_degrades_the_pipelines_made_of_it_until_it_recovers() {
+        let health = Health::default();
+        for pipeline in ["traces", "logs"] {
+            health.set(pipeline, State::Ready);
+        }
+        health.made_of("traces", vec!["exporter otlp_grpc".to_owned()]);
+        health.trouble("exporter otlp_grpc", Some("connection refused".to_owned()));
+        let degraded = State::Degraded("exporter otlp_grpc: connection refused".to_owned());
+        assert_eq!(health.states().into_values().collect::<Vec<_>>(), [State::Ready, degraded]);
+        health.trouble("exporter otlp_grpc", None);
+        assert!(health.states().into_values().all(|state| state == State::Ready));
     }
 }

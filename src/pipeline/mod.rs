@@ -3,9 +3,12 @@
 pub mod component;
 pub mod fan_out;
 pub mod health;
+pub mod listener;
 pub mod outcome;
 #[cfg(test)]
 pub mod probe;
+pub mod queue;
+pub mod retry;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -13,7 +13,6 @@
 //! refuses for good is dropped, with an error in the log and a count. One request is on its way at a time.
 
 mod buffer;
-mod split;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -26,7 +25,7 @@ use tokio::task::JoinHandle;
 use self::buffer::{Buffer, Trigger};
 use crate::{
     config::{Check, Report},
-    otlp::Signal,
+    otlp::{Signal, split::split},
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ProcessorConfig, StartError},
@@ -193,7 +192,7 @@ impl Work {
             Some(Batch { signal: self.signal, body: parts.concat().into(), items })
         };
         match whole {
-            Some(whole) if self.max_size > 0 && items > self.max_size => split::split(&whole, self.max_size),
+            Some(whole) if self.max_size > 0 && items > self.max_size => split(&whole, self.max_size),
             whole => whole.into_iter().collect(),
         }
     }

@@ -1,1 +1,3 @@
-//! (under construction)
+//! How telemetry gets in: one component, one file or folder.
+
+pub mod otlp;

@@ -263,7 +263,7 @@ fn splitting_keeps_every_record_under_its_resource_and_scope() {
     for (row, scopes, max, expected) in table {
         let items = scopes.iter().map(|(a, b)| a + b).sum();
         let whole = Batch { signal: Signal::Logs, body: request(scopes).encode_to_vec().into(), items };
-        let parts = split::split(&whole, *max);
+        let parts = crate::otlp::split::split(&whole, *max);
         assert_eq!(parts.iter().map(|part| part.items).collect::<Vec<_>>(), *expected, "{row}");
         assert!(parts.iter().all(|part| texts(part).len() == part.items), "{row}");
         assert_eq!(parts.iter().flat_map(texts).collect::<Vec<_>>(), texts(&whole), "{row}");
@@ -283,7 +283,7 @@ fn metrics_are_split_by_points_and_not_inside_a_metric() {
         resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
     };
     let whole = Batch { signal: Signal::Metrics, body: request.encode_to_vec().into(), items: 13 };
-    let parts = split::split(&whole, 3);
+    let parts = crate::otlp::split::split(&whole, 3);
     assert_eq!(parts.iter().map(|part| part.items).collect::<Vec<_>>(), [3, 9, 1]);
     assert!(parts.iter().all(|part| ExportMetricsServiceRequest::decode(part.body.clone()).is_ok()));
 }

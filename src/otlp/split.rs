@@ -1,7 +1,7 @@
 //! One request into several, none with more items than asked for, at record boundaries. A metric is not cut: one with
 //! more points than that goes alone.
 
-use crate::otlp::{
+use super::{
     Batch, Signal,
     wire::{self, Fields, Value},
 };

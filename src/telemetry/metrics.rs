@@ -1,8 +1,6 @@
-//! The gateway's own metrics and logs.
-//!
-//! Metrics are plain atomics, rendered in Prometheus text form under the Collector's names, which on its default
-//! endpoint carry no `_total` suffix: dashboards made for the Collector work unchanged. That is why no client library
-//! renders them: those append the suffix.
+//! Metrics: plain atomics, rendered in Prometheus text form under the Collector's names, which on its default endpoint
+//! carry no `_total` suffix: dashboards made for the Collector work unchanged. That is why no client library renders
+//! them: those append the suffix.
 
 use std::{
     collections::BTreeMap,
@@ -92,6 +90,20 @@ impl Metrics {
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let family = families.entry(name).or_insert_with(|| MetricFamily { help, kind, series: BTreeMap::new() });
         family.series.entry(render_labels(labels)).or_insert_with(fresh).clone()
+    }
+
+    /// The sum of `name` over all its series, or over those with `label`.
+    pub fn sum(&self, name: &str, label: Option<(&str, &str)>) -> f64 {
+        let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = label.map(|label| render_labels(&[label]).trim_matches(['{', '}']).to_owned());
+        let series = families.get(name).into_iter().flat_map(|family| &family.series);
+        series
+            .filter(|(labels, _)| wanted.as_ref().is_none_or(|label| labels.contains(label)))
+            .map(|(_, series)| match series {
+                Series::Counter(counter) => counter.get() as f64,
+                Series::Gauge(gauge) => gauge.get(),
+            })
+            .sum()
     }
 
     /// All metrics in Prometheus text exposition format 0.0.4.

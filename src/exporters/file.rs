@@ -1,0 +1,276 @@
+//! `file` exporter: OTLP in a file, in the forms the Collector's file exporter writes and `sekisho replay` reads.
+//!
+//! ```yaml
+//! file:
+//!   path: ./spans.jsonl
+//!   format: json          # json: a request a line; proto: each behind a four-byte big-endian length
+//!   append: true          # false: begin anew with every start
+//!   rotation:             # absent: the file grows
+//!     max_megabytes: 100
+//!     max_backups: 100
+//! ```
+//!
+//! A batch is answered `Accepted` when the operating system has taken its bytes. A disk that is full, or gone, is
+//! answered `Retryable`: senders keep what they have, and nothing half-written stays in the file.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Deserialize;
+
+use super::counted;
+use crate::{
+    config::{Check, Report},
+    otlp::json,
+    pipeline::{
+        Batch, Boxed, Consumer, Next, Outcome,
+        component::{Context, ExporterConfig, StartError},
+    },
+};
+
+/// The configuration; the keys are the Collector's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The file; relative to the working directory.
+    pub path: PathBuf,
+    /// What a request looks like in it.
+    pub format: Format,
+    /// Whether a start goes on where the last one ended. Unlike in the Collector this is the default: a restart must
+    /// not delete alerts.
+    pub append: bool,
+    /// When to begin a new file.
+    pub rotation: Option<Rotation>,
+}
+
+/// What a request looks like in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// OTLP JSON, one a line.
+    Json,
+    /// Protobuf, each behind its length.
+    Proto,
+}
+
+/// When to begin a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rotation {
+    /// Size of a file.
+    pub max_megabytes: u64,
+    /// Older files kept, as `path.1` (the newest) to `path.N`.
+    pub max_backups: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { path: PathBuf::new(), format: Format::Json, append: true, rotation: None }
+    }
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { max_megabytes: 100, max_backups: 100 }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        if self.path.as_os_str().is_empty() {
+            report.error("path", "is missing").hint("such as ./spans.jsonl");
+        }
+        if let Some(rotation) = self.rotation {
+            if rotation.max_megabytes == 0 {
+                report.error("rotation.max_megabytes", "must be more than 0");
+            }
+            if rotation.max_backups == 0 || rotation.max_backups > 1000 {
+                report.error("rotation.max_backups", "must be between 1 and 1000");
+            }
+        }
+    }
+}
+
+impl ExporterConfig for Config {
+    fn build(&self, context: &Context) -> Result<Next, StartError> {
+        let path = context.base.join(&self.path);
+        let output = Output::open(&path, self.append, self.rotation)
+            .map_err(|error| context.error(format!("cannot write {}: {error}", path.display())))?;
+        let writer = Writer { format: self.format, output: Arc::new(Mutex::new(output)), path };
+        Ok(counted(Arc::new(writer), context))
+    }
+}
+
+struct Writer {
+    format: Format,
+    output: Arc<Mutex<Output>>,
+    path: PathBuf,
+}
+
+impl Writer {
+    async fn write(&self, batch: Batch) -> Outcome {
+        let (format, output) = (self.format, self.output.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let message = encode(format, &batch);
+            output.lock().unwrap_or_else(PoisonError::into_inner).put(&message)
+        });
+        match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+            Ok(()) => Outcome::Accepted,
+            Err(error) => {
+                let reason = format!("cannot write {}: {error}", self.path.display());
+                Outcome::Retryable { after: None, reason }
+            }
+        }
+    }
+}
+
+impl Consumer for Writer {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(self.write(batch))
+    }
+}
+
+fn encode(format: Format, batch: &Batch) -> Vec<u8> {
+    match format {
+        Format::Json => {
+            let mut line = Vec::with_capacity(batch.body.len() * 2);
+            json::to_json(batch.signal, &batch.body, &mut line);
+            line.push(b'\n');
+            line
+        }
+        Format::Proto => {
+            let mut message = (batch.body.len() as u32).to_be_bytes().to_vec();
+            message.extend_from_slice(&batch.body);
+            message
+        }
+    }
+}
+
+/// The file being written.
+struct Output {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    rotation: Option<Rotation>,
+}
+
+impl Output {
+    fn open(path: &Path, append: bool, rotation: Option<Rotation>) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        if !append {
+            file.set_len(0)?;
+        }
+        let len = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, len, rotation })
+    }
+
+    fn put(&mut self, message: &[u8]) -> io::Result<()> {
+        if let Some(rotation) = self.rotation
+            && self.len > 0
+            && self.len + message.len() as u64 > rotation.max_megabytes * 1_000_000
+        {
+            self.rotate(rotation.max_backups)?;
+        }
+        if let Err(error) = self.file.write_all(message) {
+            // Half a message would make the rest unreadable.
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
+        self.len += message.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self, max_backups: u32) -> io::Result<()> {
+        for number in (1..max_backups).rev() {
+            let older = self.backup(number);
+            if older.exists() {
+                fs::rename(older, self.backup(number + 1))?;
+            }
+        }
+        fs::rename(&self.path, self.backup(1))?;
+        *self = Self::open(&self.path, true, self.rotation)?;
+        Ok(())
+    }
+
+    fn backup(&self, number: u32) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{
+        otlp::{Signal, sample},
+        pipeline::probe,
+    };
+
+    fn batch(spans: u64) -> Batch {
+        Batch { signal: Signal::Traces, body: sample::traces(spans).encode_to_vec().into(), items: spans as usize }
+    }
+
+    fn exporter(config: &Config, directory: &Path) -> Next {
+        config.build(&probe::context("file", directory)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_request_is_a_line_and_a_restart_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { path: "out.jsonl".into(), ..Config::default() };
+        for _ in 0..2 {
+            assert_eq!(exporter(&config, directory.path()).consume(batch(2)).await, Outcome::Accepted);
+        }
+        let text = fs::read_to_string(directory.path().join("out.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        for line in text.lines() {
+            assert_eq!(json::to_protobuf(Signal::Traces, line.as_bytes()).unwrap(), batch(2).body);
+        }
+        let anew = Config { append: false, ..config };
+        exporter(&anew, directory.path());
+        assert_eq!(fs::metadata(directory.path().join("out.jsonl")).unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn protobuf_messages_follow_their_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { path: "out.pb".into(), format: Format::Proto, ..Config::default() };
+        exporter(&config, directory.path()).consume(batch(3)).await;
+        let bytes = fs::read(directory.path().join("out.pb")).unwrap();
+        let (len, message) = bytes.split_first_chunk::<4>().unwrap();
+        assert_eq!(u32::from_be_bytes(*len) as usize, message.len());
+        assert_eq!(message, batch(3).body);
+    }
+
+    #[tokio::test]
+    async fn full_files_make_room_for_new_ones_and_the_oldest_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let rotation = Some(Rotation { max_megabytes: 1, max_backups: 2 });
+        let exporter = exporter(&Config { path: "out".into(), rotation, ..Config::default() }, directory.path());
+        let large = batch(250);
+        for _ in 0..6 {
+            assert_eq!(exporter.consume(large.clone()).await, Outcome::Accepted);
+        }
+        let mut names: Vec<String> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["out", "out.1", "out.2"]);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_cannot_be_written_stops_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { path: "no/such/directory".into(), ..Config::default() };
+        let refused = config.build(&probe::context("file", directory.path())).err().unwrap();
+        assert!(refused.to_string().contains("no/such/directory"), "{refused}");
+    }
+}

@@ -1,0 +1,238 @@
+//! `otlp_http` exporter (also `otlphttp`): OTLP over HTTP.
+//!
+//! ```yaml
+//! otlp_http:
+//!   endpoint: https://otlp.example.com   # /v1/traces, /v1/metrics, /v1/logs are appended
+//!   traces_endpoint: ""                  # or a whole URL for one signal
+//!   encoding: proto                      # proto, json
+//!   compression: gzip                    # none, gzip, zstd
+//!   headers: { authorization: Bearer … }
+//!   tls: {}
+//!   timeout: 30s
+//!   sending_queue: {}
+//!   retry_on_failure: {}
+//! ```
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header};
+use reqwest::{Client, Url};
+use serde::Deserialize;
+
+use super::{
+    answer,
+    otlp_grpc::{causes, check_compression, check_headers, header_map},
+    sending, tls,
+};
+use crate::{
+    config::{Check, Report, Secret},
+    otlp::{
+        Signal,
+        compression::{Encoding, compress},
+        json,
+    },
+    pipeline::{
+        Batch, Boxed, Consumer, Next, Outcome,
+        component::{Context, ExporterConfig, StartError},
+        queue, retry,
+    },
+};
+
+/// What is read of an answer.
+const LARGEST_ANSWER: usize = 4 << 20;
+
+/// The configuration; keys and defaults are the Collector's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Base URL.
+    pub endpoint: String,
+    /// Whole URL for traces, instead.
+    pub traces_endpoint: String,
+    /// Whole URL for metrics, instead.
+    pub metrics_endpoint: String,
+    /// Whole URL for logs, instead.
+    pub logs_endpoint: String,
+    /// How bodies are written.
+    pub encoding: BodyEncoding,
+    /// How they are compressed: none, gzip, zstd.
+    pub compression: String,
+    /// Sent with every request.
+    pub headers: BTreeMap<String, Secret>,
+    /// How to trust the destination.
+    pub tls: tls::Config,
+    /// Of one attempt.
+    #[serde(with = "crate::config::duration")]
+    pub timeout: Duration,
+    /// In front of it.
+    pub sending_queue: queue::Config,
+    /// Around it.
+    pub retry_on_failure: retry::Config,
+}
+
+/// How bodies are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyEncoding {
+    /// Protobuf.
+    Proto,
+    /// OTLP/JSON.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            traces_endpoint: String::new(),
+            metrics_endpoint: String::new(),
+            logs_endpoint: String::new(),
+            encoding: BodyEncoding::Proto,
+            compression: Encoding::Gzip.name().to_owned(),
+            headers: BTreeMap::new(),
+            tls: tls::Config::default(),
+            timeout: Duration::from_secs(30),
+            sending_queue: queue::Config::default(),
+            retry_on_failure: retry::Config::default(),
+        }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        let own = [
+            ("traces_endpoint", &self.traces_endpoint),
+            ("metrics_endpoint", &self.metrics_endpoint),
+            ("logs_endpoint", &self.logs_endpoint),
+        ];
+        if self.endpoint.is_empty() && own.iter().all(|(_, url)| url.is_empty()) {
+            report.error("endpoint", "is missing").hint("such as https://otlp.example.com");
+        }
+        for (key, url) in std::iter::once(("endpoint", &self.endpoint)).chain(own) {
+            check_url(key, url, report);
+        }
+        if self.tls.server_name_override.is_some() {
+            report
+                .error("tls.server_name_override", "is not supported over HTTP")
+                .hint("use the certificate's name in the URL");
+        }
+        check_compression(&self.compression, report);
+        check_headers(&self.headers, report);
+        report.within("tls", &self.tls);
+        report.within("sending_queue", &self.sending_queue);
+        report.within("retry_on_failure", &self.retry_on_failure);
+    }
+}
+
+/// Says what is wrong with an URL that is there.
+pub(super) fn check_url(key: &str, url: &str, report: &mut Report<'_>) {
+    if url.is_empty() {
+        return;
+    }
+    match Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {}
+        Ok(parsed) => {
+            report.error(key, format!("`{}` is not a scheme for HTTP", parsed.scheme())).hint("start with https://");
+        }
+        Err(error) => {
+            report.error(key, format!("is not a URL: {error}")).hint("such as https://otlp.example.com");
+        }
+    }
+}
+
+/// A client for one exporter.
+pub(super) fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result<Client, StartError> {
+    let builder =
+        Client::builder().timeout(timeout).tcp_nodelay(true).user_agent(concat!("sekisho/", env!("CARGO_PKG_VERSION")));
+    let built = tls.for_reqwest(builder, context)?.build();
+    built.map_err(|error| context.error(format!("cannot make an HTTP client: {}", causes(&error))))
+}
+
+impl Config {
+    fn url(&self, signal: Signal) -> Option<Url> {
+        let own = match signal {
+            Signal::Traces => &self.traces_endpoint,
+            Signal::Metrics => &self.metrics_endpoint,
+            Signal::Logs => &self.logs_endpoint,
+        };
+        let url = match (own.as_str(), self.endpoint.as_str()) {
+            ("", "") => return None,
+            ("", base) => format!("{}/v1/{}", base.trim_end_matches('/'), signal.name()),
+            (own, _) => own.to_owned(),
+        };
+        Url::parse(&url).ok()
+    }
+}
+
+impl ExporterConfig for Config {
+    fn build(&self, context: &Context) -> Result<Next, StartError> {
+        let send = Arc::new(Sender {
+            client: client(&self.tls, self.timeout, context)?,
+            urls: Signal::ALL.map(|signal| self.url(signal)),
+            body_encoding: self.encoding,
+            compression: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
+            headers: header_map(&self.headers),
+        });
+        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+    }
+}
+
+struct Sender {
+    client: Client,
+    urls: [Option<Url>; 3],
+    body_encoding: BodyEncoding,
+    compression: Encoding,
+    headers: HeaderMap,
+}
+
+impl Sender {
+    async fn send(&self, batch: Batch) -> Outcome {
+        let Some(Some(url)) = self.urls.get(batch.signal as usize) else {
+            return Outcome::Permanent { reason: format!("no endpoint for {}", batch.signal.name()) };
+        };
+        let (kind, plain) = match self.body_encoding {
+            BodyEncoding::Proto => ("application/x-protobuf", batch.body),
+            BodyEncoding::Json => {
+                let mut text = Vec::with_capacity(batch.body.len() * 2);
+                json::to_json(batch.signal, &batch.body, &mut text);
+                ("application/json", text.into())
+            }
+        };
+        let mut headers = self.headers.clone();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let body = if self.compression == Encoding::Identity {
+            plain
+        } else {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(self.compression.name()));
+            compress(self.compression, &plain).into()
+        };
+        post(self.client.post(url.clone()).headers(headers).body(body)).await
+    }
+}
+
+/// Sends a request and says what its answer means.
+pub(super) async fn post(request: reqwest::RequestBuilder) -> Outcome {
+    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error) };
+    match request.send().await {
+        Ok(mut response) => {
+            let (status, headers) = (response.status(), response.headers().clone());
+            let mut body = Vec::new();
+            // Answers are small; what goes on and on is not read to its end.
+            while body.len() < LARGEST_ANSWER {
+                match response.chunk().await {
+                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                    Ok(None) => break,
+                    Err(error) => return away(error),
+                }
+            }
+            answer::of_http(status, &headers, &body)
+        }
+        Err(error) => away(error),
+    }
+}
+
+impl Consumer for Sender {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(self.send(batch))
+    }
+}

@@ -1,0 +1,28 @@
+use std::{path::Path, sync::Arc};
+
+use super::*;
+use crate::pipeline::{
+    health::State,
+    probe::{self, Script},
+};
+
+#[tokio::test]
+async fn what_is_delivered_is_counted_and_lasting_trouble_is_told_until_it_ends() {
+    let context = probe::context("otlp_grpc/tempo", Path::new("."));
+    let health = Arc::new(Health::default());
+    health.set("traces", State::Ready);
+    health.made_of("traces", vec![context.component.clone()]);
+    context.shared.put(Health::NAME, health.clone());
+    let away = || Outcome::Retryable { after: None, reason: "connection refused".into() };
+    let partial = Outcome::Partial { rejected: 2, message: String::new() };
+    let script = Script::new([away(), Outcome::Accepted, away(), away(), away(), partial]);
+    let exporter = counted(script, &context);
+    let batch = Batch { signal: Signal::Traces, body: bytes::Bytes::new(), items: 5 };
+    let mut states = Vec::new();
+    for _ in 0..6 {
+        exporter.consume(batch.clone()).await;
+        states.push(health.states()["traces"].name());
+    }
+    assert_eq!(states, ["ready", "ready", "ready", "degraded", "degraded", "ready"], "one failure is no trouble");
+    assert_eq!(context.metrics.sum("otelcol_exporter_sent_spans", Some(("exporter", "otlp_grpc/tempo"))), 8.0);
+}

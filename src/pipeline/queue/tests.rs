@@ -1,0 +1,89 @@
+use std::path::Path;
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::pipeline::{component::Context, probe};
+
+fn batch(items: usize) -> Batch {
+    Batch { signal: Signal::Logs, body: bytes::Bytes::from(vec![0; items * 10]), items }
+}
+
+/// A destination that takes one batch for each permit, and refuses those of 13 items for good.
+struct Slow(Semaphore);
+
+impl Consumer for Slow {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(async move {
+            self.0.acquire().await.unwrap().forget();
+            if batch.items == 13 { Outcome::Permanent { reason: "unlucky".into() } } else { Outcome::Accepted }
+        })
+    }
+}
+
+fn queue(config: &Config) -> (Next, Arc<Slow>, Context) {
+    let (slow, context) = (Arc::new(Slow(Semaphore::new(0))), probe::context("otlp", Path::new(".")));
+    (Queue::over(config, slow.clone(), &context), slow, context)
+}
+
+fn held(context: &Context) -> f64 {
+    context.metrics.sum("otelcol_exporter_queue_size", None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fits_is_accepted_what_does_not_is_refused_whatever_is_counted() {
+    let overloaded = Outcome::Overloaded { after: COME_BACK };
+    for (sizer, queue_size, each) in [(Sizer::Requests, 3, 1.0), (Sizer::Items, 12, 4.0), (Sizer::Bytes, 120, 40.0)] {
+        let (queue, slow, context) = queue(&Config { queue_size, sizer, num_consumers: 2, ..Config::default() });
+        for _ in 0..3 {
+            assert_eq!(queue.consume(batch(4)).await, Outcome::Accepted, "{sizer:?}");
+        }
+        assert_eq!(held(&context), 3.0 * each, "{sizer:?}: what is on its way still takes its place");
+        assert_eq!(queue.consume(batch(4)).await, overloaded, "{sizer:?}");
+        assert_eq!(context.metrics.sum("otelcol_exporter_enqueue_failed_log_records", None), 4.0);
+        slow.0.add_permits(3);
+        queue.drain().await;
+        assert_eq!(held(&context), 0.0);
+        assert_eq!(queue.consume(batch(4)).await, Outcome::Accepted, "{sizer:?}: there is room again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_larger_than_the_queue_goes_through_alone() {
+    let config = Config { queue_size: 5, sizer: Sizer::Items, ..Config::default() };
+    let (queue, slow, _) = queue(&config);
+    assert_eq!(queue.consume(batch(50)).await, Outcome::Accepted);
+    assert!(matches!(queue.consume(batch(1)).await, Outcome::Overloaded { .. }));
+    slow.0.add_permits(1);
+    queue.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_may_wait_for_room() {
+    let (queue, slow, _) = queue(&Config { queue_size: 1, block_on_overflow: true, ..Config::default() });
+    assert_eq!(queue.consume(batch(1)).await, Outcome::Accepted);
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.consume(batch(2)).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    slow.0.add_permits(1);
+    assert_eq!(waiting.await.unwrap(), Outcome::Accepted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_good_is_counted_as_lost() {
+    let (queue, slow, context) = queue(&Config::default());
+    assert_eq!(queue.consume(batch(13)).await, Outcome::Accepted);
+    slow.0.add_permits(1);
+    queue.drain().await;
+    assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_log_records", None), 13.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_queue_the_destination_itself_answers() {
+    let (queue, slow, _) = queue(&Config { enabled: false, ..Config::default() });
+    slow.0.add_permits(1);
+    assert_eq!(queue.consume(batch(13)).await, Outcome::Permanent { reason: "unlucky".into() });
+}

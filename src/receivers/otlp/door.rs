@@ -1,0 +1,233 @@
+//! The door: from a request's raw bytes to a checked batch in the pipelines, the same for gRPC and HTTP.
+//!
+//! Reads within limits, decompresses within limits, transcodes JSON, checks framing, depth and UTF-8 once. Everything
+//! behind it may trust the bytes.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::admission::{Admission, Admitted};
+use crate::{
+    otlp::{
+        Batch, Signal, check,
+        compression::{self, CompressionError, Encoding},
+        json,
+    },
+    pipeline::{
+        Outcome,
+        component::{Context, Outputs},
+        outcome::Refusal,
+    },
+    telemetry::{Counter, Metrics},
+};
+
+/// What the sender will hear: an outcome of the pipelines, or a refusal at the door.
+pub type Heard = Result<Outcome, Refusal>;
+
+/// A sender that is slower than this with its body is not waited for.
+const BODY_DEADLINE: Duration = Duration::from_mins(1);
+/// When the gateway is full, senders are asked to come back after this.
+const COME_BACK: Duration = Duration::from_secs(1);
+/// Bodies from here on are checked off the I/O threads: they would hold one for more than half a millisecond.
+const LARGE: usize = 1 << 20;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Protobuf.
+    Protobuf,
+    /// OTLP/JSON.
+    Json,
+}
+
+/// One protocol's side of the receiver.
+pub struct Door {
+    outputs: Outputs,
+    admission: Admission,
+    max_bytes: usize,
+    counters: [Counters; 3],
+}
+
+struct Counters {
+    accepted: Counter,
+    refused: Counter,
+    ok_requests: Counter,
+    refused_requests: Counter,
+    failed_requests: Counter,
+}
+
+impl Door {
+    /// A door to `outputs` that lets in bodies of up to `max_bytes`, before and after decompression.
+    pub fn new(
+        outputs: Outputs,
+        admission: Admission,
+        max_bytes: usize,
+        transport: &'static str,
+        context: &Context,
+    ) -> Self {
+        let counters = Signal::ALL.map(|signal| Counters::new(&context.metrics, signal, transport, &context.id));
+        Self { outputs, admission, max_bytes, counters }
+    }
+
+    /// Whether some pipeline takes `signal`; if not, the service or path does not exist for senders.
+    pub fn serves(&self, signal: Signal) -> bool {
+        self.outputs.get(signal).is_some()
+    }
+
+    /// Reads a whole body of at most the limit and the protocol's own `framing`, admitting its bytes as they come.
+    pub async fn read(
+        &self,
+        body: Incoming,
+        announced: Option<u64>,
+        framing: usize,
+    ) -> Result<(Bytes, Admitted), Heard> {
+        let announced = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let limit = self.max_bytes + framing;
+        if announced > limit {
+            return Err(Err(Refusal::TooLarge { limit: self.max_bytes }));
+        }
+        let mut admitted = self.admission.begin();
+        hold(&mut admitted, announced)?;
+        match tokio::time::timeout(BODY_DEADLINE, collect(body, limit, announced, &mut admitted)).await {
+            Ok(Ok(bytes)) => Ok((bytes, admitted)),
+            Ok(Err(heard)) => Err(heard),
+            Err(_) => Err(Err(Refusal::Slow)),
+        }
+    }
+
+    /// Takes a body as it was sent to the pipelines of `signal` and says what became of it.
+    pub async fn take(
+        &self,
+        signal: Signal,
+        form: Form,
+        encoding: Encoding,
+        sent: Bytes,
+        mut admitted: Admitted,
+    ) -> Heard {
+        let [traces, metrics, logs] = &self.counters;
+        let counters = match signal {
+            Signal::Traces => traces,
+            Signal::Metrics => metrics,
+            Signal::Logs => logs,
+        };
+        let heard = self.deliver(signal, form, encoding, sent, &mut admitted, counters).await;
+        match &heard {
+            Ok(Outcome::Accepted | Outcome::Partial { .. }) => counters.ok_requests.add(1),
+            Ok(_) => counters.refused_requests.add(1),
+            Err(_) => counters.failed_requests.add(1),
+        }
+        heard
+    }
+
+    async fn deliver(
+        &self,
+        signal: Signal,
+        form: Form,
+        encoding: Encoding,
+        sent: Bytes,
+        admitted: &mut Admitted,
+        counters: &Counters,
+    ) -> Heard {
+        let Some(next) = self.outputs.get(signal) else {
+            return Err(Refusal::NotFound(format!("no pipeline takes {} from this receiver", signal.name())));
+        };
+        let limit = self.max_bytes;
+        let opened = if sent.len() < LARGE {
+            open(signal, form, encoding, sent, limit)
+        } else {
+            tokio::task::spawn_blocking(move || open(signal, form, encoding, sent, limit))
+                .await
+                .unwrap_or_else(|panic| Err(Refusal::Malformed(format!("cannot be read: {panic}"))))
+        };
+        let batch = opened?;
+        if let Err(heard) = hold(admitted, batch.body.len()) {
+            return heard;
+        }
+        if batch.items == 0 {
+            return Ok(Outcome::Accepted);
+        }
+        let items = batch.items as u64;
+        let outcome = next.consume(batch).await;
+        match &outcome {
+            Outcome::Accepted => counters.accepted.add(items),
+            Outcome::Partial { rejected, .. } => {
+                counters.accepted.add(items.saturating_sub(*rejected));
+                counters.refused.add(*rejected);
+            }
+            _ => counters.refused.add(items),
+        }
+        Ok(outcome)
+    }
+}
+
+fn hold(admitted: &mut Admitted, bytes: usize) -> Result<(), Heard> {
+    if admitted.hold(bytes) { Ok(()) } else { Err(Ok(Outcome::Overloaded { after: COME_BACK })) }
+}
+
+async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &mut Admitted) -> Result<Bytes, Heard> {
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Err(Refusal::Malformed(format!("the body broke off: {error}"))))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let have = first.as_ref().map_or(whole.len(), Bytes::len) + data.len();
+        if have > limit {
+            return Err(Err(Refusal::TooLarge { limit }));
+        }
+        hold(admitted, have)?;
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(head) => {
+                whole.reserve(announced.max(have));
+                whole.extend_from_slice(&head);
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+fn open(signal: Signal, form: Form, encoding: Encoding, sent: Bytes, limit: usize) -> Result<Batch, Refusal> {
+    let plain = match encoding {
+        Encoding::Identity => sent,
+        _ => compression::decompress(encoding, &sent, limit).map_err(|error| match error {
+            CompressionError::TooLarge { .. } => Refusal::TooLarge { limit },
+            other => Refusal::Malformed(other.to_string()),
+        })?,
+    };
+    let body = match form {
+        Form::Protobuf => plain,
+        Form::Json => {
+            Bytes::from(json::to_protobuf(signal, &plain).map_err(|error| Refusal::Malformed(error.to_string()))?)
+        }
+    };
+    let items = check::check(signal, &body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    Ok(Batch { signal, body, items })
+}
+
+impl Counters {
+    fn new(metrics: &Metrics, signal: Signal, transport: &str, receiver: &str) -> Self {
+        let labels = [("receiver", receiver), ("transport", transport)];
+        let (accepted, refused) = match signal {
+            Signal::Traces => ("otelcol_receiver_accepted_spans", "otelcol_receiver_refused_spans"),
+            Signal::Metrics => ("otelcol_receiver_accepted_metric_points", "otelcol_receiver_refused_metric_points"),
+            Signal::Logs => ("otelcol_receiver_accepted_log_records", "otelcol_receiver_refused_log_records"),
+        };
+        let requests = |outcome| {
+            let labels =
+                [("receiver", receiver), ("transport", transport), ("signal", signal.name()), ("outcome", outcome)];
+            metrics.counter("otelcol_receiver_requests", "Requests, by what became of them.", &labels)
+        };
+        Self {
+            accepted: metrics.counter(accepted, "Items taken by every pipeline.", &labels),
+            refused: metrics.counter(refused, "Items some pipeline did not take.", &labels),
+            ok_requests: requests("success"),
+            refused_requests: requests("refused"),
+            failed_requests: requests("failure"),
+        }
+    }
+}
