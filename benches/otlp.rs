@@ -42,7 +42,10 @@ fn span(n: u64) -> ProtoSpan {
         start_time_unix_nano: start,
         end_time_unix_nano: start + spread % 900_000_000,
         attributes: vec![
-            text("faas.invocation_id", format!("{:08x}-7b1c-4f7e-9d4e-{:012x}", spread >> 32, spread & 0xffff_ffff_ffff)),
+            text(
+                "faas.invocation_id",
+                format!("{:08x}-7b1c-4f7e-9d4e-{:012x}", spread >> 32, spread & 0xffff_ffff_ffff),
+            ),
             text("faas.trigger", "http"),
             pair("faas.coldstart", Value::BoolValue(n.is_multiple_of(50))),
             text("http.request.method", "POST"),
