@@ -1,7 +1,7 @@
 //! How it usually goes: known shapes, and a Markov model of depth three for those that are not.
 //!
 //! A shape is the sequence of steps with their repeats in powers of two. Most invocations repeat a known shape: the
-//! model runs on the rest only (the grouping idea of GTrace). Its probabilities are interpolated with absolute
+//! model runs on the rest only (the grouping idea of `GTrace`). Its probabilities are interpolated with absolute
 //! discounting, `P(x|c) = max(n(cx) − d, 0)/n(c) + d·t(c)/n(c) · P(x|c′)`, down to a uniform one.
 
 use super::{

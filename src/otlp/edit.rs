@@ -233,9 +233,9 @@ impl<E: Edit> Pass<'_, E> {
         });
         let stays = had == 0 || kept > 0;
         if stays {
-            self.close(&mark)
+            self.close(&mark);
         } else {
-            self.take_back(&mark)
+            self.take_back(&mark);
         }
         stays
     }
@@ -268,9 +268,9 @@ impl<E: Edit> Pass<'_, E> {
         });
         let stays = had == 0 || kept > 0;
         if stays {
-            self.close(&mark)
+            self.close(&mark);
         } else {
-            self.take_back(&mark)
+            self.take_back(&mark);
         }
         stays
     }
