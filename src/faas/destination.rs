@@ -9,11 +9,53 @@ use crate::detect::observation::Risk;
 
 /// Suffixes under which strangers get names of their own: three labels tell one owner from the next.
 const SHARED_SUFFIXES: &[&str] = &[
-    "co.uk", "org.uk", "ac.uk", "gov.uk", "com.au", "net.au", "org.au", "co.jp", "ne.jp", "or.jp", "com.br", "co.in",
-    "co.kr", "com.cn", "com.mx", "com.tr", "co.za", "co.nz", "com.sg", "com.hk", "com.tw", "com.ar", "co.il", "com.ua",
-    "github.io", "gitlab.io", "herokuapp.com", "workers.dev", "pages.dev", "vercel.app", "netlify.app", "ngrok.io",
-    "ngrok.app", "ngrok-free.app", "trycloudflare.com", "cloudfront.net", "azurewebsites.net", "appspot.com", "run.app",
-    "web.app", "firebaseio.com", "fly.dev", "onrender.com", "blogspot.com", "duckdns.org", "no-ip.org", "on.aws",
+    "co.uk",
+    "org.uk",
+    "ac.uk",
+    "gov.uk",
+    "com.au",
+    "net.au",
+    "org.au",
+    "co.jp",
+    "ne.jp",
+    "or.jp",
+    "com.br",
+    "co.in",
+    "co.kr",
+    "com.cn",
+    "com.mx",
+    "com.tr",
+    "co.za",
+    "co.nz",
+    "com.sg",
+    "com.hk",
+    "com.tw",
+    "com.ar",
+    "co.il",
+    "com.ua",
+    "github.io",
+    "gitlab.io",
+    "herokuapp.com",
+    "workers.dev",
+    "pages.dev",
+    "vercel.app",
+    "netlify.app",
+    "ngrok.io",
+    "ngrok.app",
+    "ngrok-free.app",
+    "trycloudflare.com",
+    "cloudfront.net",
+    "azurewebsites.net",
+    "appspot.com",
+    "run.app",
+    "web.app",
+    "firebaseio.com",
+    "fly.dev",
+    "onrender.com",
+    "blogspot.com",
+    "duckdns.org",
+    "no-ip.org",
+    "on.aws",
 ];
 
 /// Names and addresses where an environment hands out its credentials.
@@ -212,7 +254,11 @@ fn push_name(out: &mut String, host: &str) -> Place {
     let labels = if SHARED_SUFFIXES.iter().any(|suffix| has_suffix(host, suffix)) { 3 } else { 2 };
     let from = host.rmatch_indices('.').nth(labels - 1).map_or(0, |(at, _)| at + 1);
     let name = host.get(from..).unwrap_or(host);
-    if inside { template::push_text(out, name) } else { out.push_str(name) }
+    if inside {
+        template::push_text(out, name)
+    } else {
+        out.push_str(name)
+    }
     if inside || !host.contains('.') { Place::Inside } else { Place::Outside }
 }
 

@@ -10,6 +10,7 @@
 pub mod destination;
 pub mod identity;
 pub mod intern;
+pub mod keys;
 pub mod names;
 pub mod statement;
 pub mod template;

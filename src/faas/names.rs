@@ -189,6 +189,15 @@ pub fn lookup(key: &[u8]) -> Option<Name> {
     }
 }
 
+/// How many keys are understood, and what one of them stands for: for tests that try them all.
+#[cfg(test)]
+pub(crate) const COUNT: usize = KEYS.len();
+
+#[cfg(test)]
+pub(crate) fn at(index: usize) -> Option<Name> {
+    KEYS.get(index).map(|(_, name)| *name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

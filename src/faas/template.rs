@@ -175,7 +175,10 @@ mod tests {
             ("", ""),
             ("GetItem", "GetItem"),
             ("ip-10-0-3-44", "ip-<n>-<n>-<n>-<n>"),
-            ("RequestId: c6af9ac6-7b61-11e6-9a41-93e8deadbeef Duration: 3.1 ms", "RequestId: <id> Duration: <n>.<n> ms"),
+            (
+                "RequestId: c6af9ac6-7b61-11e6-9a41-93e8deadbeef Duration: 3.1 ms",
+                "RequestId: <id> Duration: <n>.<n> ms",
+            ),
         ] {
             assert_eq!(text(from), to, "{from:?}");
         }

@@ -47,18 +47,90 @@ const CONTROL: &[(&str, &str)] = &[
 ];
 
 const READ: &[&str] = &[
-    "get", "list", "describe", "query", "scan", "batchget", "head", "select", "lookup", "search", "check", "count",
-    "find", "fetch", "read", "receive", "aggregate", "exists", "hget", "mget", "show", "options", "peek", "ping",
+    "get",
+    "list",
+    "describe",
+    "query",
+    "scan",
+    "batchget",
+    "head",
+    "select",
+    "lookup",
+    "search",
+    "check",
+    "count",
+    "find",
+    "fetch",
+    "read",
+    "receive",
+    "aggregate",
+    "exists",
+    "hget",
+    "mget",
+    "show",
+    "options",
+    "peek",
+    "ping",
 ];
 const DELETE: &[&str] = &[
-    "delete", "purge", "terminate", "remove", "drop", "truncate", "destroy", "batchdelete", "del", "unlink", "flushall",
-    "flushdb", "hdel", "abort",
+    "delete",
+    "purge",
+    "terminate",
+    "remove",
+    "drop",
+    "truncate",
+    "destroy",
+    "batchdelete",
+    "del",
+    "unlink",
+    "flushall",
+    "flushdb",
+    "hdel",
+    "abort",
 ];
 const WRITE: &[&str] = &[
-    "put", "create", "update", "send", "publish", "batchwrite", "insert", "upsert", "merge", "replace", "set", "add",
-    "post", "patch", "upload", "copy", "start", "invoke", "write", "modify", "tag", "import", "batchput", "transactwrite",
-    "execute", "call", "restore", "register", "alter", "grant", "enable", "disable", "hset", "incr", "lpush", "rpush",
-    "sadd", "zadd", "attach", "batchexecute", "findandmodify", "bulkwrite",
+    "put",
+    "create",
+    "update",
+    "send",
+    "publish",
+    "batchwrite",
+    "insert",
+    "upsert",
+    "merge",
+    "replace",
+    "set",
+    "add",
+    "post",
+    "patch",
+    "upload",
+    "copy",
+    "start",
+    "invoke",
+    "write",
+    "modify",
+    "tag",
+    "import",
+    "batchput",
+    "transactwrite",
+    "execute",
+    "call",
+    "restore",
+    "register",
+    "alter",
+    "grant",
+    "enable",
+    "disable",
+    "hset",
+    "incr",
+    "lpush",
+    "rpush",
+    "sadd",
+    "zadd",
+    "attach",
+    "batchexecute",
+    "findandmodify",
+    "bulkwrite",
 ];
 
 /// The risk of an AWS call, by the short name of the service and the operation.
@@ -159,9 +231,13 @@ mod tests {
         ] {
             assert_eq!(verb(operation), risk, "{operation}");
         }
-        for (method, risk) in
-            [("GET", Risk::Read), ("POST", Risk::Write), ("put", Risk::Write), ("DELETE", Risk::Delete), ("", Risk::Read)]
-        {
+        for (method, risk) in [
+            ("GET", Risk::Read),
+            ("POST", Risk::Write),
+            ("put", Risk::Write),
+            ("DELETE", Risk::Delete),
+            ("", Risk::Read),
+        ] {
             assert_eq!(http(method), risk, "{method}");
         }
     }
