@@ -7,6 +7,7 @@
 //!
 //! Everything is bounded, everything tolerates any bytes, and no name is ever built twice for the same telemetry.
 
+pub mod assembler;
 pub mod destination;
 pub mod identity;
 pub mod intern;

@@ -259,9 +259,11 @@ impl Groups {
     /// Forgets the next group that is old enough, or, if `forced`, the oldest; none that still waits. Says whether one
     /// went.
     pub(super) fn forget(&mut self, now: Nanos, forced: bool) -> bool {
-        // A group that cannot go yet takes its turn again, each at most once a call.
-        for _ in 0..self.living.len() {
-            let Some(turn) = self.living.front().copied().filter(|turn| forced || turn.due <= now) else { return false };
+        // A group that cannot go yet takes its turn again; a few of them a call are enough.
+        for _ in 0..64 {
+            let Some(turn) = self.living.front().copied().filter(|turn| forced || turn.due <= now) else {
+                return false;
+            };
             self.living.pop_front();
             let Some(group) = self.slots.get_mut(turn.slot as usize) else { continue };
             let due = group.heard.saturating_add(self.recent);
