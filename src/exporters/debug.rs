@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{counted, hexadecimal};
+use super::{direct, hexadecimal};
 use crate::{
     config::Check,
     otlp::{
@@ -50,7 +50,7 @@ impl Check for Config {}
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
         let write = Arc::new(Writer { verbosity: self.verbosity, component: context.component.clone() });
-        Ok(counted(write, context))
+        Ok(direct(write, context))
     }
 }
 

@@ -22,7 +22,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::counted;
+use super::direct;
 use crate::{
     config::{Check, Report},
     otlp::json,
@@ -101,7 +101,7 @@ impl ExporterConfig for Config {
         let output = Output::open(&path, self.append, self.rotation)
             .map_err(|error| context.error(format!("cannot write {}: {error}", path.display())))?;
         let writer = Writer { format: self.format, output: Arc::new(Mutex::new(output)), path };
-        Ok(counted(Arc::new(writer), context))
+        Ok(direct(Arc::new(writer), context))
     }
 }
 

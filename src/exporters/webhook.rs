@@ -21,6 +21,7 @@ use http::{HeaderMap, Method, header};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     counted, hexadecimal,
@@ -108,8 +109,9 @@ impl ExporterConfig for Config {
             method: if self.method == "PUT" { Method::PUT } else { Method::POST },
             headers: header_map(&self.headers),
         });
-        let one = Retry::over(&self.retry_on_failure, counted(send, context));
-        Ok(Queue::over(&self.sending_queue, Arc::new(OneByOne(one)), context))
+        let closing = CancellationToken::new();
+        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone());
+        Ok(Queue::over(&self.sending_queue, Arc::new(OneByOne(one)), closing, context))
     }
 }
 
