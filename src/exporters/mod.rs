@@ -10,6 +10,7 @@ pub mod otlp_http;
 pub mod webhook;
 
 mod answer;
+mod client;
 mod tls;
 
 use std::sync::{
