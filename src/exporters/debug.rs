@@ -136,7 +136,7 @@ fn lines(batch: &Batch) -> impl Iterator<Item = String> {
     records.map(|record| {
         let mut attributes = String::new();
         let on_attribute = |key: &[u8], value: AnyValue<'_>| {
-            attributes.push_str(&format!(" {}={}", visible(key), shown(value)));
+            attributes.extend([" ", &visible(key), "=", &shown(value)]);
         };
         let head = match batch.signal {
             Signal::Traces => {

@@ -50,7 +50,7 @@ fn direct(send: Next, context: &Context) -> Next {
 /// `send`, with each attempt counted and watched.
 fn counted(send: Next, context: &Context) -> Next {
     let labels = [("exporter", context.id.as_str())];
-    let sent = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
+    let sent = Signal::ALL.map(|signal| context.metrics.counter(sent_name(signal), "Items delivered.", &labels));
     let health = context.shared.get::<Health>(Health::NAME);
     Arc::new(Counted { send, sent, health, failures: AtomicU32::new(0), component: context.component.clone() })
 }
@@ -123,7 +123,7 @@ impl Consumer for Counted {
     }
 }
 
-const fn sent(signal: Signal) -> &'static str {
+const fn sent_name(signal: Signal) -> &'static str {
     match signal {
         Signal::Traces => "otelcol_exporter_sent_spans",
         Signal::Metrics => "otelcol_exporter_sent_metric_points",
@@ -133,7 +133,8 @@ const fn sent(signal: Signal) -> &'static str {
 
 /// Ids and opaque bytes, as people write them.
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(half.into(), 16);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
 }
 
 #[cfg(test)]
