@@ -329,7 +329,7 @@ mod tests {
             matches!(&outcome, Outcome::Retryable { reason, .. } if reason.contains("No space left")),
             "{outcome:?}"
         );
-        assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_spans", None), 2.0);
+        assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_spans", None) as u64, 2);
     }
 
     #[tokio::test]

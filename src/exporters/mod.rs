@@ -50,9 +50,15 @@ fn direct(send: Next, context: &Context) -> Next {
 /// `send`, with each attempt counted and watched.
 fn counted(send: Next, context: &Context) -> Next {
     let labels = [("exporter", context.id.as_str())];
-    let sent = Signal::ALL.map(|signal| context.metrics.counter(sent_name(signal), "Items delivered.", &labels));
+    let delivered = Signal::ALL.map(|signal| context.metrics.counter(sent_name(signal), "Items delivered.", &labels));
     let health = context.shared.get::<Health>(Health::NAME);
-    Arc::new(Counted { send, sent, health, failures: AtomicU32::new(0), component: context.component.clone() })
+    Arc::new(Counted {
+        send,
+        sent: delivered,
+        health,
+        failures: AtomicU32::new(0),
+        component: context.component.clone(),
+    })
 }
 
 struct Counted {

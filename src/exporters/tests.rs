@@ -43,5 +43,5 @@ async fn what_is_delivered_is_counted_and_lasting_trouble_is_told_until_it_ends(
         states.push(health.states()["traces"].name());
     }
     assert_eq!(states, ["ready", "ready", "ready", "degraded", "degraded", "ready"], "one failure is no trouble");
-    assert_eq!(context.metrics.sum("otelcol_exporter_sent_spans", Some(("exporter", "otlp_grpc/tempo"))), 8.0);
+    assert_eq!(context.metrics.sum("otelcol_exporter_sent_spans", Some(("exporter", "otlp_grpc/tempo"))) as u64, 8);
 }

@@ -146,7 +146,7 @@ async fn respond(request: Request<Incoming>, state: &State, hang_up: &Cancellati
     state.seen.lock().unwrap().push(Seen {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
-        body: plain(grpc, &parts.headers, body),
+        body: plain(grpc, &parts.headers, &body),
         headers: parts.headers,
         at: Instant::now(),
         taken,
@@ -170,11 +170,11 @@ async fn respond(request: Request<Incoming>, state: &State, hang_up: &Cancellati
 }
 
 /// The message of a request.
-fn plain(grpc: bool, headers: &HeaderMap, body: Bytes) -> Bytes {
+fn plain(grpc: bool, headers: &HeaderMap, body: &[u8]) -> Bytes {
     let name = headers.get(if grpc { "grpc-encoding" } else { "content-encoding" });
     let encoding = name.map_or(Encoding::Identity, |name| Encoding::parse(name.to_str().unwrap()).unwrap());
     if !grpc {
-        return decompress(encoding, &body, LARGEST_BODY).unwrap();
+        return decompress(encoding, body, LARGEST_BODY).unwrap();
     }
     let (frame, message) = body.split_first_chunk::<5>().unwrap();
     assert_eq!(u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]]) as usize, message.len());

@@ -39,35 +39,36 @@ fn retry_info(after: Duration) -> Vec<u8> {
 
 #[tokio::test]
 async fn each_way_to_fail_has_its_outcome() {
-    let two = Some(Duration::from_secs(2));
+    let seconds = Duration::from_secs(2);
+    let two = Some(seconds);
     let refused = answer(&Ok(Outcome::Partial { rejected: 7, message: "bad ids".into() })).response();
     let protobuf: &[_] = &[("content-type", "application/x-protobuf")];
-    let (grpc, http) = (true, false);
+    let (over_grpc, over_http) = (true, false);
     #[rustfmt::skip]
     let table = [
-        ("taken",                   grpc, Act::Grpc(Code::Ok, vec![], vec![]), "accepted", None),
-        ("taken in part",           grpc, Act::Grpc(Code::Ok, vec![], refused.clone()), "partial 7: bad ids", None),
-        ("away, with a hint",       grpc, Act::Grpc(Code::Unavailable, retry_info(two.unwrap()), vec![]), "retryable", two),
-        ("away",                    grpc, Act::Grpc(Code::Unavailable, vec![], vec![]), "retryable", None),
-        ("full, with a hint",       grpc, Act::Grpc(Code::ResourceExhausted, retry_info(two.unwrap()), vec![]), "retryable", two),
-        ("too large",               grpc, Act::Grpc(Code::ResourceExhausted, vec![], vec![]), "permanent", None),
-        ("wrong",                   grpc, Act::Grpc(Code::InvalidArgument, vec![], vec![]), "permanent", None),
-        ("a proxy is full",         grpc, Act::Http(429, &[("retry-after", "2")], vec![]), "retryable", two),
-        ("a proxy does not know",   grpc, Act::Http(404, &[], vec![]), "permanent", None),
-        ("not gRPC at all",         grpc, Act::Http(200, &[], b"hello".to_vec()), "retryable", None),
-        ("silence",                 grpc, Act::Stall, "retryable", None),
-        ("hangs up",                grpc, Act::HangUp, "retryable", None),
-        ("breaks off",              grpc, Act::BreakOff, "retryable", None),
-        ("taken",                   http, Act::Http(200, protobuf, vec![]), "accepted", None),
-        ("taken in part",           http, Act::Http(200, protobuf, refused), "partial 7: bad ids", None),
-        ("away, with a hint",       http, Act::Http(503, &[("retry-after", "2")], vec![]), "retryable", two),
-        ("full",                    http, Act::Http(429, &[], vec![]), "retryable", None),
-        ("broken",                  http, Act::Http(500, &[], vec![]), "permanent", None),
-        ("too large",               http, Act::Http(413, &[], vec![]), "permanent", None),
-        ("elsewhere",               http, Act::Http(307, &[("location", "/v1/other")], vec![]), "permanent", None),
-        ("silence",                 http, Act::Stall, "retryable", None),
-        ("hangs up",                http, Act::HangUp, "retryable", None),
-        ("breaks off",              http, Act::BreakOff, "retryable", None),
+        ("taken",                   over_grpc, Act::Grpc(Code::Ok, vec![], vec![]), "accepted", None),
+        ("taken in part",           over_grpc, Act::Grpc(Code::Ok, vec![], refused.clone()), "partial 7: bad ids", None),
+        ("away, with a hint",       over_grpc, Act::Grpc(Code::Unavailable, retry_info(seconds), vec![]), "retryable", two),
+        ("away",                    over_grpc, Act::Grpc(Code::Unavailable, vec![], vec![]), "retryable", None),
+        ("full, with a hint",       over_grpc, Act::Grpc(Code::ResourceExhausted, retry_info(seconds), vec![]), "retryable", two),
+        ("too large",               over_grpc, Act::Grpc(Code::ResourceExhausted, vec![], vec![]), "permanent", None),
+        ("wrong",                   over_grpc, Act::Grpc(Code::InvalidArgument, vec![], vec![]), "permanent", None),
+        ("a proxy is full",         over_grpc, Act::Http(429, &[("retry-after", "2")], vec![]), "retryable", two),
+        ("a proxy does not know",   over_grpc, Act::Http(404, &[], vec![]), "permanent", None),
+        ("not gRPC at all",         over_grpc, Act::Http(200, &[], b"hello".to_vec()), "retryable", None),
+        ("silence",                 over_grpc, Act::Stall, "retryable", None),
+        ("hangs up",                over_grpc, Act::HangUp, "retryable", None),
+        ("breaks off",              over_grpc, Act::BreakOff, "retryable", None),
+        ("taken",                   over_http, Act::Http(200, protobuf, vec![]), "accepted", None),
+        ("taken in part",           over_http, Act::Http(200, protobuf, refused), "partial 7: bad ids", None),
+        ("away, with a hint",       over_http, Act::Http(503, &[("retry-after", "2")], vec![]), "retryable", two),
+        ("full",                    over_http, Act::Http(429, &[], vec![]), "retryable", None),
+        ("broken",                  over_http, Act::Http(500, &[], vec![]), "permanent", None),
+        ("too large",               over_http, Act::Http(413, &[], vec![]), "permanent", None),
+        ("elsewhere",               over_http, Act::Http(307, &[("location", "/v1/other")], vec![]), "permanent", None),
+        ("silence",                 over_http, Act::Stall, "retryable", None),
+        ("hangs up",                over_http, Act::HangUp, "retryable", None),
+        ("breaks off",              over_http, Act::BreakOff, "retryable", None),
     ];
     for (row, grpc, act, expected, hint) in table {
         let destination = Destination::new([act]).await;
@@ -116,10 +117,10 @@ async fn nothing_is_lost_while_the_destination_misbehaves() {
         taken.dedup();
         let bodies: Vec<_> = sent.iter().map(|batch| batch.body.clone()).collect();
         assert_eq!(taken, bodies, "each was taken, gRPC: {grpc}");
-        let metric = |name| context.metrics.sum(name, None);
-        assert_eq!(metric("otelcol_exporter_sent_spans"), 210.0);
-        assert_eq!(metric("otelcol_exporter_send_failed_spans"), 0.0);
-        assert_eq!(metric("otelcol_exporter_queue_size"), 0.0);
+        let metric = |name| context.metrics.sum(name, None) as u64;
+        assert_eq!(metric("otelcol_exporter_sent_spans"), 210);
+        assert_eq!(metric("otelcol_exporter_send_failed_spans"), 0);
+        assert_eq!(metric("otelcol_exporter_queue_size"), 0);
     }
 }
 

@@ -88,7 +88,7 @@ async fn each_alert_is_one_document_and_a_retried_one_does_not_repeat_the_others
             "resource": { "faas.name": "checkout" },
         })
     );
-    let metric = |name| context.metrics.sum(name, None);
-    assert_eq!(metric("otelcol_exporter_sent_log_records"), 2.0);
-    assert_eq!(metric("otelcol_exporter_send_failed_log_records"), 1.0);
+    let metric = |name| context.metrics.sum(name, None) as u64;
+    assert_eq!(metric("otelcol_exporter_sent_log_records"), 2);
+    assert_eq!(metric("otelcol_exporter_send_failed_log_records"), 1);
 }
