@@ -1,1 +1,130 @@
-//! (under construction)
+//! What the binary can be told to do. One command, one file; the words come from the Collector where it has them.
+//!
+//! Exit codes: 0 done, 1 failed while working, 2 the arguments or the configuration are wrong. What was asked for goes
+//! to stdout, everything else to stderr.
+
+pub mod components;
+pub mod print_config;
+pub mod replay;
+pub mod run;
+pub mod validate;
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{self, Problems},
+    registry::{self, Plan},
+    telemetry,
+};
+
+/// A gateway for serverless telemetry that notices when a function stops being itself.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (also what `sekisho --config FILE` does)
+    Run,
+    /// Check a configuration and say everything that is wrong with it
+    Validate,
+    /// List the components this binary has
+    Components,
+    /// Print the configuration as merged and expanded, secrets redacted
+    PrintConfig,
+    /// Send recordings through the pipelines in event time, as fast as they go
+    Replay(replay::Arguments),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Sources {
+    /// Configuration: a file, or `env:NAME`, or `yaml:TEXT`; several are merged, later ones win
+    #[arg(long = "config", value_name = "SOURCE", global = true)]
+    pub config: Vec<String>,
+    /// Set one key after everything is merged, such as processors.batch.timeout=2s
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+}
+
+/// Why a command ended without doing its job.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit code 1.
+    #[error("{0}")]
+    Work(String),
+}
+
+/// Does what the arguments say.
+pub fn run(cli: Cli) -> ExitCode {
+    // The one TLS implementation for every client and server in the process; an error means it is already installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let done = match cli.command {
+        None | Some(Command::Run) => run::run(&cli.sources),
+        Some(Command::Validate) => validate::run(&cli.sources),
+        Some(Command::Components) => components::run(),
+        Some(Command::PrintConfig) => print_config::run(&cli.sources),
+        Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
+    };
+    let (code, message) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (2, message),
+        Err(Failure::Work(message)) => (1, message),
+    };
+    let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
+    ExitCode::from(code)
+}
+
+impl Sources {
+    /// Reads, merges, expands and checks the configuration; the problems that do not stop it come back too.
+    pub fn load(&self) -> Result<(Plan, Problems), Failure> {
+        if self.config.is_empty() {
+            return Err(Failure::Usage("no configuration: say `--config FILE` (config-examples/ has some)".to_owned()));
+        }
+        plan(&self.config, &self.set).map_err(|problems| Failure::Usage(problems.to_string()))
+    }
+}
+
+/// Reads `sources` and `sets` into a plan, or says everything that is wrong.
+pub fn plan(sources: &[String], sets: &[String]) -> Result<(Plan, Problems), Problems> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let (root, mut problems) = config::read(sources, sets, &environment);
+    let plan = registry::plan(root, &mut problems);
+    problems.into_result(plan)
+}
+
+/// Starts writing logs as the configuration says.
+fn start_logs(plan: &Plan) {
+    let logs = &plan.root.service.telemetry.logs;
+    telemetry::start_logs(logs.level.name(), logs.encoding == config::Encoding::Json);
+}
+
+/// Warnings about a good configuration, into the log.
+fn log_warnings(problems: &Problems) {
+    for problem in problems {
+        tracing::warn!(file = problem.file, line = problem.line, path = problem.path, "{}", problem.message);
+    }
+}
+
+/// The multi-threaded runtime every command that runs pipelines uses.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Work(format!("cannot start the runtime: {error}")))
+}
+
+/// The directory relative paths in a configuration start from.
+fn base() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}

@@ -48,6 +48,8 @@ pub enum PatchValue<'a> {
 /// Attributes to set and to remove, of one resource or record.
 #[derive(Debug, Default)]
 pub struct Patch {
+    /// The field that holds the attributes of what is patched.
+    field: u32,
     /// Serialised `KeyValue`s to append.
     added: Vec<u8>,
     /// Keys that must not stay, one behind the other, and where each ends.
@@ -63,7 +65,6 @@ impl Patch {
         self.scratch.clear();
         wire::put_bytes(&mut self.scratch, 1, key.as_bytes());
         put_value(&mut self.scratch, value);
-        // The number of the field is not known yet: only the length is written here.
         wire::put_varint(&mut self.added, self.scratch.len() as u64);
         self.added.extend_from_slice(&self.scratch);
     }
@@ -79,7 +80,14 @@ impl Patch {
         self.ends.is_empty()
     }
 
-    fn clear(&mut self) {
+    /// The number of the field that holds the attributes of the message this patch is for.
+    pub const fn field(&self) -> u32 {
+        self.field
+    }
+
+    /// Ready for the next message, with its attributes in `field`.
+    fn begin(&mut self, field: u32) {
+        self.field = field;
         self.added.clear();
         self.keys.clear();
         self.ends.clear();
@@ -99,12 +107,12 @@ impl Patch {
         })
     }
 
-    /// Appends the attributes that were set, as field `number`.
-    fn put_added(&self, out: &mut Vec<u8>, number: u32) {
+    /// Appends the attributes that were set.
+    fn put_added(&self, out: &mut Vec<u8>) {
         let mut rest = &self.added[..];
         while let Some((len, after)) = wire::varint(rest) {
             let Some((pair, after)) = after.split_at_checked(len as usize) else { return };
-            wire::put_bytes(out, number, pair);
+            wire::put_bytes(out, self.field, pair);
             rest = after;
         }
     }
@@ -187,13 +195,13 @@ impl<E: Edit> Pass<'_, E> {
 
     fn resource_group(&mut self, group: &[u8]) {
         let mark = self.open(1, group.len());
-        self.patch.clear();
+        self.patch.begin(1);
         self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
         let patch_resource = !self.patch.is_empty();
         if patch_resource {
             let resource = ResourceGroup::new(group).resource();
             let inner = self.open(1, resource.len());
-            self.patched(resource, 1);
+            self.patched(resource);
             self.close(&inner);
         }
         let (mut had, mut kept) = (0, 0);
@@ -225,9 +233,9 @@ impl<E: Edit> Pass<'_, E> {
         });
         let stays = had == 0 || kept > 0;
         if stays {
-            self.close(&mark)
+            self.close(&mark);
         } else {
-            self.take_back(&mark)
+            self.take_back(&mark);
         }
         stays
     }
@@ -260,16 +268,16 @@ impl<E: Edit> Pass<'_, E> {
         });
         let stays = had == 0 || kept > 0;
         if stays {
-            self.close(&mark)
+            self.close(&mark);
         } else {
-            self.take_back(&mark)
+            self.take_back(&mark);
         }
         stays
     }
 
     /// Whether the record stays.
     fn record(&mut self, number: u32, record: &[u8], attributes: u32) -> bool {
-        self.patch.clear();
+        self.patch.begin(attributes);
         let keep = self.edit.record(self.index, record, &mut self.patch);
         self.index += 1;
         if keep == Keep::No {
@@ -281,21 +289,21 @@ impl<E: Edit> Pass<'_, E> {
             wire::put_bytes(&mut self.out, number, record);
         } else {
             let mark = self.open(number, record.len() + self.patch.added.len());
-            self.patched(record, attributes);
+            self.patched(record);
             self.close(&mark);
         }
         true
     }
 
-    /// Writes `message` with the patch applied to the attributes in field `number`.
-    fn patched(&mut self, message: &[u8], number: u32) {
+    /// Writes `message` with the patch applied.
+    fn patched(&mut self, message: &[u8]) {
         let mut copied = 0;
         let mut fields = Fields::new(message);
         loop {
             let start = message.len() - fields.rest().len();
             let Some((found, value)) = fields.next() else { break };
             if let Value::Bytes(pair) = value
-                && found == number
+                && found == self.patch.field
                 && self.patch.drops(pair)
             {
                 self.out.extend_from_slice(message.get(copied..start).unwrap_or_default());
@@ -305,7 +313,7 @@ impl<E: Edit> Pass<'_, E> {
         }
         self.out.extend_from_slice(message.get(copied..).unwrap_or_default());
         self.changed |= !self.patch.added.is_empty();
-        self.patch.put_added(&mut self.out, number);
+        self.patch.put_added(&mut self.out);
     }
 
     /// Begins a message of about `len` bytes.

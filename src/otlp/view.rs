@@ -103,11 +103,18 @@ impl<'a> Iterator for Attributes<'a> {
 /// Key and value of a serialised `KeyValue`.
 #[inline]
 pub fn key_value(pair: &[u8]) -> (&[u8], AnyValue<'_>) {
-    let (mut key, mut value) = (&[][..], AnyValue::Empty);
+    let (key, value) = raw_key_value(pair);
+    (key, AnyValue::parse(value))
+}
+
+/// Key and serialised `AnyValue` of a serialised `KeyValue`.
+#[inline]
+pub fn raw_key_value(pair: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value) = (&[][..], &[][..]);
     for field in Fields::new(pair) {
         match field {
             (1, Value::Bytes(bytes)) => key = bytes,
-            (2, Value::Bytes(bytes)) => value = AnyValue::parse(bytes),
+            (2, Value::Bytes(bytes)) => value = bytes,
             _ => {}
         }
     }

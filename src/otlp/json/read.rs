@@ -138,14 +138,19 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         let number = self.field.number;
         match self.field.kind {
             _ if self.many => Err(wrong()),
-            Kind::Text => Ok(wire::put_bytes(self.out, number, text.as_bytes())),
+            Kind::Text => {
+                wire::put_bytes(self.out, number, text.as_bytes());
+                Ok(())
+            }
             Kind::Bytes => {
                 let bytes = BASE64.decode(text.replace('-', "+").replace('_', "/")).map_err(|_| wrong())?;
-                Ok(wire::put_bytes(self.out, number, &bytes))
+                wire::put_bytes(self.out, number, &bytes);
+                Ok(())
             }
             Kind::Id => {
                 let bytes = from_hexadecimal(text).ok_or_else(wrong)?;
-                Ok(wire::put_bytes(self.out, number, &bytes))
+                wire::put_bytes(self.out, number, &bytes);
+                Ok(())
             }
             Kind::Enum(names) => {
                 let value = names.iter().position(|name| *name == text);

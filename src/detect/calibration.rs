@@ -1,0 +1,274 @@
+//! From scores to a promise.
+//!
+//! The unit of calibration is the highest score of one function on one day: a noisy function counts once a day, and
+//! dependence within the day does not matter. Scores are standardised within strata (decade of the invocation rate ×
+//! age of the deploy) by a peaks-over-threshold tail, `Z = −log2 P(max ≥ S)`. The line is drawn by conformal risk
+//! control (Angelopoulos et al. 2022) on whole fleet-days: the smallest `t` with
+//!
+//! `(Σ_d min(B, #{Z on day d > t}) + B) / (D + 1) ≤ r`,
+//!
+//! which bounds the expected loss of the next day by `r` if days are exchangeable. It needs about `B / r` days, whatever
+//! the number of functions; before that only `B / (D + 1)` can be promised, and the line is a model's.
+//!
+//! Days with undetected attacks stay in: they can raise the line, which costs power, and never void the promise.
+
+use std::collections::VecDeque;
+
+/// Days the calibration stands on.
+pub const WINDOW_DAYS: usize = 28;
+/// Decades of invocations a day: under 10, under 100, …
+const DECADES: usize = 6;
+/// With the age of the deploy: younger than a day, or older.
+pub const STRATA: usize = DECADES * 2;
+/// Scores above this quantile are the tail.
+const TAIL: f64 = 0.1;
+/// A stratum with fewer function-days borrows the fleet's.
+const LEAST_UNITS: usize = 40;
+/// What is believed before there is history, worth so many function-days.
+const PRIOR_WEIGHT: f64 = 40.0;
+const PRIOR: Fit = Fit { start: 10.0, tail: TAIL, scale: 4.0 };
+/// A tail is never believed to be thinner than this, bits.
+const LEAST_SCALE: f64 = 1.5;
+/// Above the line that the days ask for: the rule that scored them has learned since.
+const MARGIN: f64 = 1.0;
+/// Above a modelled line while nothing better is known.
+const YOUNG_MARGIN: f64 = 4.0;
+/// Function-days kept a day; a larger fleet is represented by its highest scores and a sample of the rest.
+const MOST_UNITS: usize = 20_000;
+
+/// The highest score of one function on one day.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unit {
+    pub stratum: u8,
+    pub score: f32,
+}
+
+/// An exponential tail: `P(max ≥ s) = tail · exp(−(s − start) / scale)` from `start` on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Fit {
+    start: f64,
+    tail: f64,
+    scale: f64,
+}
+
+/// The two lines, in standardised bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lines {
+    pub page: f64,
+    pub queue: f64,
+}
+
+/// The history, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    pub budget_per_day: f64,
+    pub days: VecDeque<Vec<Unit>>,
+    fits: [Fit; STRATA],
+    lines: Lines,
+}
+
+/// Which stratum a function is in.
+pub fn stratum(invocations_a_day: u32, young_deploy: bool) -> u8 {
+    let decade = invocations_a_day.max(1).ilog10().min(DECADES as u32 - 1);
+    (decade * 2 + u32::from(young_deploy)) as u8
+}
+
+impl Calibration {
+    /// Without history.
+    pub fn new(budget_per_day: f64) -> Self {
+        let lines = Lines { page: f64::INFINITY, queue: f64::INFINITY };
+        let mut calibration = Self { budget_per_day, days: VecDeque::new(), fits: [PRIOR; STRATA], lines };
+        calibration.redraw(0);
+        calibration
+    }
+
+    /// A score in bits that are comparable over functions.
+    pub fn standardise(&self, stratum: u8, score: f64) -> f64 {
+        let fit = self.fits.get(usize::from(stratum)).unwrap_or(&PRIOR);
+        fit.bits(score)
+    }
+
+    /// The lines at this moment.
+    pub const fn lines(&self) -> Lines {
+        self.lines
+    }
+
+    /// Takes in a day that has ended, of a fleet of `functions`.
+    pub fn close_day(&mut self, mut units: Vec<Unit>, functions: u32) {
+        if units.len() > MOST_UNITS {
+            units.sort_by(|a, b| b.score.total_cmp(&a.score));
+            let (high, rest) = units.split_at(MOST_UNITS / 2);
+            let step = rest.len().div_ceil(MOST_UNITS / 2).max(1);
+            units = high.iter().chain(rest.iter().step_by(step)).copied().collect();
+        }
+        self.days.push_back(units);
+        while self.days.len() > WINDOW_DAYS {
+            self.days.pop_front();
+        }
+        self.refit();
+        self.redraw(functions);
+    }
+
+    /// Days that count.
+    pub fn day_count(&self) -> u32 {
+        self.days.len() as u32
+    }
+
+    /// Whether there are enough days for the budget to be promised.
+    pub fn is_sufficient(&self) -> bool {
+        exceedances_allowed(self.budget_per_day, losses(self.budget_per_day), self.days.len()).is_some()
+    }
+
+    /// What can be promised a day whatever the number of days.
+    pub fn bound_per_day(&self) -> f64 {
+        losses(self.budget_per_day) / (self.days.len() as f64 + 1.0)
+    }
+
+    /// Computes everything that follows from history and budget anew.
+    pub fn refit(&mut self) {
+        let mut by_stratum: [Vec<f32>; STRATA] = Default::default();
+        for unit in self.days.iter().flatten() {
+            if let Some(scores) = by_stratum.get_mut(usize::from(unit.stratum)) {
+                scores.push(unit.score);
+            }
+        }
+        let everything = Fit::of(by_stratum.iter().flatten().copied().collect());
+        for (fit, scores) in self.fits.iter_mut().zip(by_stratum) {
+            *fit = if scores.len() >= LEAST_UNITS { Fit::of(scores) } else { everything };
+        }
+    }
+
+    /// Draws the lines anew.
+    pub fn redraw(&mut self, functions: u32) {
+        let queue = self.line(self.budget_per_day * 10.0, functions, YOUNG_MARGIN / 2.0);
+        let page = self.line(self.budget_per_day, functions, YOUNG_MARGIN).max(queue);
+        self.lines = Lines { page, queue };
+    }
+
+    fn line(&self, budget: f64, functions: u32, young_margin: f64) -> f64 {
+        // What independent function-days would ask for; never below, however lucky the history.
+        let modelled = (f64::from(functions.max(1)) / budget).log2().max(0.0) + MARGIN;
+        let losses = losses(budget);
+        let mut highest: Vec<f64> = self.days.iter().flat_map(|day| self.highest(day, losses as usize)).collect();
+        highest.sort_by(|a, b| b.total_cmp(a));
+        let top = highest.first().copied().unwrap_or(0.0);
+        match exceedances_allowed(budget, losses, self.days.len()) {
+            // So many may lie above: the next one is the line.
+            Some(allowed) => (highest.get(allowed).copied().unwrap_or(0.0) + MARGIN).max(modelled),
+            None => (top + MARGIN).max(modelled + young_margin),
+        }
+    }
+
+    fn highest(&self, day: &[Unit], most: usize) -> Vec<f64> {
+        let mut bits: Vec<f64> = day.iter().map(|unit| self.standardise(unit.stratum, f64::from(unit.score))).collect();
+        bits.sort_by(|a, b| b.total_cmp(a));
+        bits.truncate(most);
+        bits
+    }
+}
+
+/// `B`: the losses of one day are capped, or no number of days would do.
+fn losses(budget: f64) -> f64 {
+    budget.ceil().max(1.0)
+}
+
+/// How many capped exceedances the history may have: the largest `k` with `(k + B) / (D + 1) ≤ r`.
+fn exceedances_allowed(budget: f64, losses: f64, days: usize) -> Option<usize> {
+    let allowed = budget * (days as f64 + 1.0) - losses + 1e-9;
+    (allowed >= 0.0).then_some(allowed as usize)
+}
+
+impl Fit {
+    fn of(mut scores: Vec<f32>) -> Self {
+        scores.sort_by(f32::total_cmp);
+        let n = scores.len();
+        let place = ((n as f64) * (1.0 - TAIL)) as usize;
+        let Some(start) = scores.get(place).map(|start| f64::from(*start)) else { return PRIOR };
+        let excesses: Vec<f64> = scores.iter().skip(place).map(|score| f64::from(*score) - start).collect();
+        let scale = excesses.iter().sum::<f64>() / excesses.len().max(1) as f64;
+        let blend = |own: f64, prior: f64| (own * n as f64 + prior * PRIOR_WEIGHT) / (n as f64 + PRIOR_WEIGHT);
+        Self { start: blend(start, PRIOR.start), tail: TAIL, scale: blend(scale, PRIOR.scale).max(LEAST_SCALE) }
+    }
+
+    fn bits(&self, score: f64) -> f64 {
+        let at_start = -self.tail.log2();
+        if score < self.start {
+            return at_start * (score / self.start.max(f64::MIN_POSITIVE)).max(0.0);
+        }
+        at_start + (score - self.start) / self.scale * std::f64::consts::LOG2_E
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(scores: &[f32]) -> Vec<Unit> {
+        scores.iter().map(|score| Unit { stratum: 6, score: *score }).collect()
+    }
+
+    /// A small generator with an exponential tail; the constants are Knuth's.
+    struct Draws(u64);
+
+    impl Draws {
+        fn exponential(&mut self) -> f32 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            -(((self.0 >> 11) as f64 + 1.0) / (1_u64 << 53) as f64).ln() as f32
+        }
+    }
+
+    #[test]
+    fn the_budget_is_promised_from_the_day_it_can_be() {
+        let table = [(1.0 / 7.0, 6), (1.0, 0), (1.0 / 30.0, 29), (2.0, 0)];
+        for (budget, days) in table {
+            let losses = losses(budget);
+            assert!(exceedances_allowed(budget, losses, days).is_some(), "{budget}: {days} days suffice");
+            if let Some(less) = days.checked_sub(1) {
+                assert!(exceedances_allowed(budget, losses, less).is_none(), "{budget}: {less} do not");
+            }
+        }
+    }
+
+    #[test]
+    fn a_young_fleet_is_bounded_by_its_days() {
+        let mut calibration = Calibration::new(1.0 / 7.0);
+        assert!(!calibration.is_sufficient());
+        for days in 1..=6 {
+            calibration.close_day(day(&[1.0; 20]), 20);
+            assert!((calibration.bound_per_day() - 1.0 / f64::from(days + 1)).abs() < 1e-9);
+        }
+        assert!(calibration.is_sufficient());
+    }
+
+    #[test]
+    fn the_line_lies_above_all_but_the_allowed_days_and_queue_never_above_page() {
+        let mut calibration = Calibration::new(1.0 / 7.0);
+        for number in 0..13 {
+            calibration.close_day(day(&[1.0, 2.0, if number == 3 { 60.0 } else { 5.0 }]), 3);
+        }
+        let lines = calibration.lines();
+        assert!(lines.page > calibration.standardise(6, 5.0), "{lines:?}");
+        assert!(lines.page < calibration.standardise(6, 60.0), "one day in fourteen may lie above: {lines:?}");
+        assert!(lines.queue <= lines.page);
+    }
+
+    /// Days drawn alike: the share of days above the line keeps to the budget, on average over fleets.
+    #[test]
+    fn the_realised_rate_keeps_to_the_budget() {
+        let (mut above, mut days) = (0, 0);
+        for seed in 0..20 {
+            let mut draws = Draws(seed);
+            let mut calibration = Calibration::new(1.0 / 7.0);
+            for number in 0..60 {
+                let scores: Vec<f32> = (0..50).map(|_| 4.0 + 3.0 * draws.exponential()).collect();
+                let highest = scores.iter().copied().fold(0.0, f32::max);
+                if number >= 28 {
+                    days += 1;
+                    above += u32::from(calibration.standardise(6, f64::from(highest)) > calibration.lines().page);
+                }
+                calibration.close_day(day(&scores), 50);
+            }
+        }
+        assert!(f64::from(above) / f64::from(days) <= 1.0 / 7.0, "{above} of {days} days");
+    }
+}

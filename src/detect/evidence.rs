@@ -1,0 +1,175 @@
+//! From single surprises to a score, and from a score to words.
+//!
+//! Surprises of one act (an operation, its table, its statement) are correlated: of each group the strongest counts,
+//! the others corroborate a little. Independent groups are added.
+
+use super::{
+    fleet::Fleet,
+    observation::{Family, Observation, Quantity, Source},
+    verdict::{Evidence, Feature, OwnedKey},
+};
+
+/// What belongs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    What,
+    Where,
+    Who,
+    Failure,
+    Structure,
+    Volume,
+    Time,
+}
+
+impl Group {
+    const ALL: [(Self, f64); 7] = [
+        // The weights temper what benign change moves most: outages bring errors and long durations, refactorings
+        // new orders.
+        (Self::What, 1.0),
+        (Self::Where, 1.0),
+        (Self::Who, 0.6),
+        (Self::Failure, 0.4),
+        (Self::Structure, 0.5),
+        (Self::Volume, 0.8),
+        (Self::Time, 0.5),
+    ];
+
+    const fn of(feature: Feature, family: Option<Family>) -> Self {
+        match feature {
+            Feature::Novelty => match family {
+                Some(Family::Destination) => Self::Where,
+                Some(Family::Trigger | Family::Identity | Family::Artefact) => Self::Who,
+                Some(Family::Error | Family::LogTemplate) => Self::Failure,
+                _ => Self::What,
+            },
+            Feature::Order | Feature::Shape | Feature::Missing => Self::Structure,
+            Feature::Repeats => Self::Volume,
+            Feature::Magnitude(quantity) => match quantity {
+                Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::MemoryMb | Quantity::InitUs => Self::Time,
+                _ => Self::Volume,
+            },
+        }
+    }
+}
+
+/// Corroboration by further evidence of the same group, bits: for each doubling, and at most.
+const CORROBORATION: f64 = 1.5;
+const MOST_CORROBORATION: f64 = 6.0;
+/// Evidence that is shown.
+const MOST_SHOWN: usize = 12;
+
+/// One surprise, before anybody needs words.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft {
+    pub feature: Feature,
+    /// Place among the observation's touches, of evidence about one of them.
+    pub touch: Option<usize>,
+    /// The key it is about, of evidence about one that is absent.
+    pub absent: u64,
+    pub bits: f64,
+    pub seen_in: u64,
+    pub out_of: u64,
+    pub observed: u64,
+    pub usual: u64,
+}
+
+impl Draft {
+    /// A draft about `feature`, of no weight yet.
+    pub const fn of(feature: Feature) -> Self {
+        Self { feature, touch: None, absent: 0, bits: 0.0, seen_in: 0, out_of: 0, observed: 0, usual: 0 }
+    }
+}
+
+/// Merges within groups, adds over groups; the drafts' bits become their shares of the sum.
+pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
+    let mut total = 0.0;
+    // A new operation makes a new shape: structure then says nothing of its own, but for what is missing.
+    let novel = drafts.iter().any(|draft| draft.feature == Feature::Novelty && group(draft, seen) == Group::What);
+    if novel {
+        drafts.retain(|draft| !matches!(draft.feature, Feature::Order | Feature::Shape));
+    }
+    for (wanted, weight) in Group::ALL {
+        let bits = drafts.iter().filter(|draft| group(draft, seen) == wanted).map(|draft| draft.bits);
+        let (count, sum, highest) =
+            bits.fold((0_u32, 0.0, 0.0_f64), |(count, sum, highest), bits| (count + 1, sum + bits, highest.max(bits)));
+        if sum <= 0.0 {
+            continue;
+        }
+        let corroboration = (CORROBORATION * f64::from(count).log2()).min(MOST_CORROBORATION);
+        let merged = weight * (highest + corroboration).min(sum);
+        total += merged;
+        for draft in drafts.iter_mut().filter(|draft| group(draft, seen) == wanted) {
+            draft.bits *= merged / sum;
+        }
+    }
+    total
+}
+
+fn group(draft: &Draft, seen: &Observation<'_>) -> Group {
+    let family = draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| touch.key.family);
+    Group::of(draft.feature, family)
+}
+
+/// The drafts in words, strongest first.
+pub fn explain(drafts: &mut [Draft], seen: &Observation<'_>, fleet: &Fleet) -> Vec<Evidence> {
+    drafts.sort_by(|a, b| b.bits.total_cmp(&a.bits));
+    drafts.iter().take(MOST_SHOWN).map(|draft| in_words(draft, seen, fleet)).collect()
+}
+
+fn in_words(draft: &Draft, seen: &Observation<'_>, fleet: &Fleet) -> Evidence {
+    let touch = draft.touch.and_then(|place| seen.touches.get(place));
+    let key = touch.map(|touch| OwnedKey::from(touch.key)).or_else(|| absent_key(draft.absent, fleet));
+    let having = key.as_ref().map_or((0, fleet.functions), |key| fleet.having(key.hash));
+    let (observed, usual) = match draft.feature {
+        Feature::Novelty => (name_of(key.as_ref()), String::new()),
+        Feature::Missing => {
+            (format!("no {}", name_of(key.as_ref())), format!("in {} of {} invocations", draft.seen_in, draft.out_of))
+        }
+        Feature::Shape => ("an order of calls not seen before".to_owned(), String::new()),
+        Feature::Order => ("an unusual step".to_owned(), String::new()),
+        Feature::Repeats => (format!("{} times", draft.observed), format!("at most {} times", draft.usual)),
+        Feature::Magnitude(quantity) => {
+            (amount(quantity, draft.observed), format!("at most {}", amount(quantity, draft.usual)))
+        }
+    };
+    let source = touch.or_else(|| seen.touches.first()).map_or_else(Source::default, |touch| touch.source);
+    Evidence {
+        feature: draft.feature,
+        key,
+        bits: draft.bits,
+        observed,
+        usual,
+        seen_in: draft.seen_in,
+        out_of: draft.out_of,
+        fleet: having,
+        source,
+    }
+}
+
+fn absent_key(hash: u64, fleet: &Fleet) -> Option<OwnedKey> {
+    let known = fleet.keys.get(&hash)?;
+    Some(OwnedKey { family: known.family, risk: known.risk, hash, name: known.name.to_string() })
+}
+
+fn name_of(key: Option<&OwnedKey>) -> String {
+    key.map(|key| key.name.clone()).unwrap_or_default()
+}
+
+fn amount(quantity: Quantity, value: u64) -> String {
+    match quantity {
+        Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::InitUs => match value {
+            0..1_000 => format!("{value} µs"),
+            1_000..1_000_000 => format!("{:.0} ms", value as f64 / 1e3),
+            _ => format!("{:.1} s", value as f64 / 1e6),
+        },
+        Quantity::BytesOut | Quantity::BytesIn => match value {
+            0..10_000 => format!("{value} B"),
+            10_000..10_000_000 => format!("{:.0} kB", value as f64 / 1e3),
+            _ => format!("{:.0} MB", value as f64 / 1e6),
+        },
+        Quantity::MemoryMb => format!("{value} MB"),
+        Quantity::Calls => format!("{value} calls"),
+        Quantity::Rows => format!("{value} rows"),
+        Quantity::DistinctResources => format!("{value} resources"),
+    }
+}

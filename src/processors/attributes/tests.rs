@@ -1,0 +1,87 @@
+use std::path::Path;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::{
+    collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    },
+    common::v1::{KeyValue, any_value::Value},
+    metrics::v1::metric::Data,
+};
+use prost::Message;
+
+use super::*;
+use crate::{
+    config::Kind,
+    otlp::{check::check, sample},
+    pipeline::probe::{self, Script},
+};
+
+const ACTIONS: &str = "actions: [{key: new, value: x, action: insert}, {key: text, action: delete}]";
+
+/// What comes out behind the processor.
+async fn through(yaml: &str, signal: Signal, request: &impl Message) -> (Bytes, Batch) {
+    let (config, problems) = probe::config::<Config>(Kind::Processor, yaml);
+    assert_eq!(problems, "");
+    let script = Script::new([]);
+    let node = config.build(signal, script.clone(), &probe::context("attributes", Path::new(""))).unwrap();
+    let body = Bytes::from(request.encode_to_vec());
+    let items = check(signal, &body).unwrap();
+    assert_eq!(node.consume(Batch { signal, body: body.clone(), items }).await, Outcome::Accepted);
+    let taken = script.taken().remove(0);
+    assert_eq!(taken.items, items);
+    (body, taken)
+}
+
+fn act(attributes: &mut Vec<KeyValue>) {
+    attributes.retain(|pair| pair.key != "text");
+    attributes.push(sample::pair("new", Value::StringValue("x".into())));
+}
+
+#[tokio::test]
+async fn acts_on_spans_only() {
+    let (_, taken) = through(ACTIONS, Signal::Traces, &sample::traces(2)).await;
+    let mut expected = sample::traces(2);
+    expected.resource_spans[0].scope_spans[0].spans.iter_mut().for_each(|span| act(&mut span.attributes));
+    assert_eq!(ExportTraceServiceRequest::decode(taken.body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn acts_on_log_records_only() {
+    let (_, taken) = through(ACTIONS, Signal::Logs, &sample::logs(2)).await;
+    let mut expected = sample::logs(2);
+    expected.resource_logs[0].scope_logs[0].log_records.iter_mut().for_each(|record| act(&mut record.attributes));
+    assert_eq!(ExportLogsServiceRequest::decode(taken.body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn acts_on_data_points_of_every_kind() {
+    let (_, taken) = through(ACTIONS, Signal::Metrics, &sample::metrics(1)).await;
+    let mut expected = sample::metrics(1);
+    for metric in &mut expected.resource_metrics[0].scope_metrics[0].metrics {
+        match metric.data.as_mut().unwrap() {
+            Data::Gauge(data) => data.data_points.iter_mut().for_each(|point| act(&mut point.attributes)),
+            Data::Sum(data) => data.data_points.iter_mut().for_each(|point| act(&mut point.attributes)),
+            Data::Histogram(data) => data.data_points.iter_mut().for_each(|point| act(&mut point.attributes)),
+            Data::ExponentialHistogram(data) => {
+                data.data_points.iter_mut().for_each(|point| act(&mut point.attributes));
+            }
+            Data::Summary(data) => data.data_points.iter_mut().for_each(|point| act(&mut point.attributes)),
+        }
+    }
+    assert_eq!(ExportMetricsServiceRequest::decode(taken.body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_no_action_applies_to_goes_on_as_the_same_bytes() {
+    let yaml = "actions: [{key: absent, value: x, action: update}, {pattern: ^absent, action: delete}]";
+    let (body, taken) = through(yaml, Signal::Traces, &sample::traces(2)).await;
+    assert_eq!(taken.body.as_ptr(), body.as_ptr());
+}
+
+#[test]
+fn needs_actions() {
+    let (_, problems) = probe::config::<Config>(Kind::Processor, "actions: []");
+    assert!(problems.contains("needs at least one action"), "{problems}");
+}
