@@ -13,9 +13,12 @@ mod answer;
 mod client;
 mod tls;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tokio_util::sync::CancellationToken;
@@ -50,20 +53,14 @@ fn direct(send: Next, context: &Context) -> Next {
 /// `send`, with each attempt counted and watched.
 fn counted(send: Next, context: &Context) -> Next {
     let labels = [("exporter", context.id.as_str())];
-    let delivered = Signal::ALL.map(|signal| context.metrics.counter(sent_name(signal), "Items delivered.", &labels));
+    let delivered = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
     let health = context.shared.get::<Health>(Health::NAME);
-    Arc::new(Counted {
-        send,
-        sent: delivered,
-        health,
-        failures: AtomicU32::new(0),
-        component: context.component.clone(),
-    })
+    Arc::new(Counted { send, delivered, health, failures: AtomicU32::new(0), component: context.component.clone() })
 }
 
 struct Counted {
     send: Next,
-    sent: [Counter; 3],
+    delivered: [Counter; 3],
     health: Option<Arc<Health>>,
     /// Attempts that failed since the last that did not.
     failures: AtomicU32,
@@ -84,8 +81,8 @@ impl Counted {
     }
 
     fn succeeded(&self, signal: Signal, items: u64) {
-        if let Some(sent) = self.sent.get(signal as usize) {
-            sent.add(items);
+        if let Some(delivered) = self.delivered.get(signal as usize) {
+            delivered.add(items);
         }
         if self.failures.swap(0, Ordering::Relaxed) >= IN_TROUBLE_AFTER {
             tracing::info!(component = self.component, "delivers again");
@@ -129,7 +126,7 @@ impl Consumer for Counted {
     }
 }
 
-const fn sent_name(signal: Signal) -> &'static str {
+const fn sent(signal: Signal) -> &'static str {
     match signal {
         Signal::Traces => "otelcol_exporter_sent_spans",
         Signal::Metrics => "otelcol_exporter_sent_metric_points",
@@ -139,8 +136,10 @@ const fn sent_name(signal: Signal) -> &'static str {
 
 /// Ids and opaque bytes, as people write them.
 fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(half.into(), 16);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
