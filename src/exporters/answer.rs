@@ -13,11 +13,14 @@ use crate::{
     pipeline::Outcome,
 };
 
+/// What is kept of a destination's words.
+const LONGEST_TEXT: usize = 500;
+
 /// A gRPC call that ended with `status`; `response` is the message of a successful one.
 pub fn of_grpc(status: &Status, response: &[u8]) -> Outcome {
     let reason = || match status.message() {
         "" => format!("the destination answered {:?}", status.code()),
-        message => format!("the destination answered {:?}: {message}", status.code()),
+        message => format!("the destination answered {:?}: {}", status.code(), words(message.as_bytes())),
     };
     let after = retry_info(status.details());
     match status.code() {
@@ -36,13 +39,22 @@ pub fn of_grpc(status: &Status, response: &[u8]) -> Outcome {
 
 /// An HTTP response.
 pub fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
     if status.is_success() {
-        // A partial success in JSON is read only by those who asked in JSON; we always send protobuf or ignore it.
-        let json =
-            headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-        return if json { of_json_response(body) } else { of_response(body) };
+        return match kind {
+            b"" | b"application/x-protobuf" => of_response(body),
+            kind if kind.starts_with(b"application/json") => of_json_response(body),
+            // A page that says "thank you", not OTLP.
+            _ => Outcome::Accepted,
+        };
     }
-    let told = text_of(headers, body);
+    if let Some(elsewhere) = headers.get(header::LOCATION).filter(|_| status.is_redirection()) {
+        let elsewhere = words(elsewhere.as_bytes());
+        return Outcome::Permanent {
+            reason: format!("the destination answered {status}: it has moved to {elsewhere}"),
+        };
+    }
+    let told = text_of(kind, body);
     let reason = if told.is_empty() {
         format!("the destination answered {status}")
     } else {
@@ -59,8 +71,9 @@ fn of_response(response: &[u8]) -> Outcome {
     let (mut rejected, mut message) = (0, String::new());
     for (number, value) in messages(response, 1).flat_map(Fields::new) {
         match (number, value) {
-            (1, Value::Varint(count)) => rejected = count,
-            (2, Value::Bytes(text)) => message = String::from_utf8_lossy(text).into_owned(),
+            // Negative counts are nonsense.
+            (1, Value::Varint(count)) => rejected = u64::try_from(count.cast_signed()).unwrap_or(0),
+            (2, Value::Bytes(text)) => message = words(text),
             _ => {}
         }
     }
@@ -74,7 +87,8 @@ fn of_json_response(body: &[u8]) -> Outcome {
         let count = &partial_success[name];
         count.as_u64().or_else(|| count.as_str()?.parse().ok())
     });
-    partial(rejected.unwrap_or(0), partial_success["errorMessage"].as_str().unwrap_or_default().to_owned())
+    let message = partial_success["errorMessage"].as_str().unwrap_or_default();
+    partial(rejected.unwrap_or(0), words(message.as_bytes()))
 }
 
 fn partial(rejected: u64, message: String) -> Outcome {
@@ -82,7 +96,7 @@ fn partial(rejected: u64, message: String) -> Outcome {
         return Outcome::Partial { rejected, message };
     }
     if !message.is_empty() {
-        tracing::warn!(message, "the destination took everything, with a warning");
+        tracing::warn!(warning = message, "the destination took everything, with a warning");
     }
     Outcome::Accepted
 }
@@ -95,7 +109,7 @@ fn retry_info(details: &[u8]) -> Option<Duration> {
             return None;
         }
         let delay = messages(messages(any, 2).last()?, 1).last()?;
-        let (mut seconds, mut nanos) = (0, 0);
+        let (mut seconds, mut nanos) = (0_u64, 0_u64);
         for field in Fields::new(delay) {
             match field {
                 (1, Value::Varint(value)) => seconds = value,
@@ -103,7 +117,8 @@ fn retry_info(details: &[u8]) -> Option<Duration> {
                 _ => {}
             }
         }
-        Some(Duration::new(seconds.min(u64::from(u32::MAX)), u32::try_from(nanos).unwrap_or(0).min(999_999_999)))
+        // Negative or absurd: as good as none. The caller bounds what is merely long.
+        Some(Duration::new(u32::try_from(seconds).ok()?.into(), u32::try_from(nanos).ok()?.min(999_999_999)))
     })
 }
 
@@ -118,18 +133,21 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// What an error body says, for people: the message of a `google.rpc.Status`, or its first words.
-fn text_of(headers: &HeaderMap, body: &[u8]) -> String {
-    let kind = headers.get(header::CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
+fn text_of(kind: &[u8], body: &[u8]) -> String {
     let text = if kind.starts_with(b"application/x-protobuf") {
-        messages(body, 2).last().map(|text| String::from_utf8_lossy(text).into_owned())
+        messages(body, 2).last().map(words)
     } else if kind.starts_with(b"application/json") {
         let status: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-        status["message"].as_str().map(str::to_owned)
+        status["message"].as_str().map(|text| words(text.as_bytes()))
     } else {
         None
     };
-    let text = text.unwrap_or_else(|| String::from_utf8_lossy(body.get(..200).unwrap_or(body)).into_owned());
-    text.trim().to_owned()
+    text.unwrap_or_else(|| words(body))
+}
+
+/// A destination's words, at a length for people.
+fn words(text: &[u8]) -> String {
+    String::from_utf8_lossy(text.get(..LONGEST_TEXT).unwrap_or(text)).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -137,7 +155,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::pipeline::outcome::answer;
+    use crate::{otlp::wire, pipeline::outcome::answer};
 
     /// Our own receiver's answers are the fixture: what it says is what the exporter understands.
     #[test]
@@ -182,6 +200,59 @@ mod tests {
         json.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = br#"{"partialSuccess":{"rejectedLogRecords":"7","errorMessage":"bad ids"}}"#;
         assert_eq!(of_http(StatusCode::OK, &json, body), refused);
+    }
+
+    #[test]
+    fn what_a_destination_may_send_by_mistake_does_no_harm() {
+        let delay = |seconds: i64, nanos: i64| {
+            let mut delay = Vec::new();
+            for (tag, value) in [(8, seconds), (16, nanos)] {
+                wire::put_varint(&mut delay, tag);
+                wire::put_varint(&mut delay, value.cast_unsigned());
+            }
+            let (mut info, mut any, mut status) = (Vec::new(), Vec::new(), Vec::new());
+            wire::put_bytes(&mut info, 1, &delay);
+            wire::put_bytes(&mut any, 1, b"type.googleapis.com/google.rpc.RetryInfo");
+            wire::put_bytes(&mut any, 2, &info);
+            wire::put_bytes(&mut status, 3, &any);
+            retry_info(&status)
+        };
+        let table = [
+            ("a second and a half", delay(1, 500_000_000), Some(Duration::from_millis(1500))),
+            ("negative seconds", delay(-1, 0), None),
+            ("negative nanoseconds", delay(1, -1), None),
+            ("more nanoseconds than a second has", delay(0, 4_000_000_000), Some(Duration::from_nanos(999_999_999))),
+            ("longer than anything lasts", delay(i64::MAX, 0), None),
+            ("no status at all", retry_info(b"\xff\xff"), None),
+        ];
+        for (row, found, expected) in table {
+            assert_eq!(found, expected, "{row}");
+        }
+
+        let (mut partial, mut response) = (Vec::new(), Vec::new());
+        wire::put_varint(&mut partial, 8);
+        wire::put_varint(&mut partial, (-5_i64).cast_unsigned());
+        wire::put_bytes(&mut response, 1, &partial);
+        assert_eq!(of_grpc(&Status::new(Code::Ok, ""), &response), Outcome::Accepted, "minus five rejected");
+
+        let long = "é".repeat(10_000);
+        let Outcome::Permanent { reason } = of_http(StatusCode::BAD_REQUEST, &HeaderMap::new(), long.as_bytes()) else {
+            panic!("400 is final");
+        };
+        assert!(reason.len() < 2 * LONGEST_TEXT, "only the first words are kept");
+    }
+
+    #[test]
+    fn only_otlp_answers_are_read_as_such_and_redirections_are_final() {
+        let headers = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        let refused = answer(&Ok(Outcome::Partial { rejected: 7, message: String::new() })).response();
+        let page = headers(header::CONTENT_TYPE, "text/html");
+        assert_eq!(of_http(StatusCode::OK, &page, &refused), Outcome::Accepted);
+        let moved = headers(header::LOCATION, "https://elsewhere.example.com/");
+        for status in [301, 302, 307, 308] {
+            let outcome = of_http(StatusCode::from_u16(status).unwrap(), &moved, b"");
+            assert!(matches!(outcome, Outcome::Permanent { reason } if reason.contains("elsewhere")), "{status}");
+        }
     }
 
     #[test]

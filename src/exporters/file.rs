@@ -4,13 +4,14 @@
 //! file:
 //!   path: ./spans.jsonl
 //!   format: json          # json: a request a line; proto: each behind a four-byte big-endian length
+//!   compression: none     # zstd: each request on its own, behind the length it then has, whatever the format
 //!   append: true          # false: begin anew with every start
 //!   rotation:             # absent: the file grows
 //!     max_megabytes: 100
 //!     max_backups: 100
 //! ```
 //!
-//! A batch is answered `Accepted` when the operating system has taken its bytes. A disk that is full, or gone, is
+//! A batch is answered `Accepted` when the operating system has taken its bytes: nothing is buffered here. A disk that is full, or gone, is
 //! answered `Retryable`: senders keep what they have, and nothing half-written stays in the file.
 
 use std::{
@@ -22,10 +23,13 @@ use std::{
 
 use serde::Deserialize;
 
-use super::counted;
+use super::direct;
 use crate::{
     config::{Check, Report},
-    otlp::json,
+    otlp::{
+        compression::{Encoding, compress},
+        json,
+    },
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
@@ -40,6 +44,8 @@ pub struct Config {
     pub path: PathBuf,
     /// What a request looks like in it.
     pub format: Format,
+    /// How each request is compressed.
+    pub compression: Compression,
     /// Whether a start goes on where the last one ended. Unlike in the Collector this is the default: a restart must
     /// not delete alerts.
     pub append: bool,
@@ -57,6 +63,16 @@ pub enum Format {
     Proto,
 }
 
+/// How each request is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// As a zstd frame of its own.
+    Zstd,
+}
+
 /// When to begin a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,7 +85,13 @@ pub struct Rotation {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { path: PathBuf::new(), format: Format::Json, append: true, rotation: None }
+        Self {
+            path: PathBuf::new(),
+            format: Format::Json,
+            compression: Compression::None,
+            append: true,
+            rotation: None,
+        }
     }
 }
 
@@ -100,22 +122,24 @@ impl ExporterConfig for Config {
         let path = context.base.join(&self.path);
         let output = Output::open(&path, self.append, self.rotation)
             .map_err(|error| context.error(format!("cannot write {}: {error}", path.display())))?;
-        let writer = Writer { format: self.format, output: Arc::new(Mutex::new(output)), path };
-        Ok(counted(Arc::new(writer), context))
+        let writer =
+            Writer { format: self.format, compression: self.compression, output: Arc::new(Mutex::new(output)), path };
+        Ok(direct(Arc::new(writer), context))
     }
 }
 
 struct Writer {
     format: Format,
+    compression: Compression,
     output: Arc<Mutex<Output>>,
     path: PathBuf,
 }
 
 impl Writer {
     async fn write(&self, batch: Batch) -> Outcome {
-        let (format, output) = (self.format, self.output.clone());
+        let (format, compression, output) = (self.format, self.compression, self.output.clone());
         let written = tokio::task::spawn_blocking(move || {
-            let message = encode(format, &batch);
+            let message = encode(format, compression, &batch);
             output.lock().unwrap_or_else(PoisonError::into_inner).put(&message)
         });
         match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
@@ -134,20 +158,28 @@ impl Consumer for Writer {
     }
 }
 
-fn encode(format: Format, batch: &Batch) -> Vec<u8> {
-    match format {
+fn encode(format: Format, compression: Compression, batch: &Batch) -> Vec<u8> {
+    let mut json = Vec::new();
+    let message = match format {
         Format::Json => {
-            let mut line = Vec::with_capacity(batch.body.len() * 2);
-            json::to_json(batch.signal, &batch.body, &mut line);
-            line.push(b'\n');
-            line
+            json.reserve(batch.body.len() * 2);
+            json::to_json(batch.signal, &batch.body, &mut json);
+            &json
         }
-        Format::Proto => {
-            let mut message = (batch.body.len() as u32).to_be_bytes().to_vec();
-            message.extend_from_slice(&batch.body);
-            message
+        Format::Proto => batch.body.as_ref(),
+    };
+    match (format, compression) {
+        (_, Compression::Zstd) => behind_length(&compress(Encoding::Zstd, message)),
+        (Format::Proto, Compression::None) => behind_length(message),
+        (Format::Json, Compression::None) => {
+            json.push(b'\n');
+            json
         }
     }
+}
+
+fn behind_length(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u32).to_be_bytes(), message].concat()
 }
 
 /// The file being written.
@@ -191,7 +223,11 @@ impl Output {
                 fs::rename(older, self.backup(number + 1))?;
             }
         }
-        fs::rename(&self.path, self.backup(1))?;
+        match fs::rename(&self.path, self.backup(1)) {
+            // Moved before, when the new file could not be opened; or somebody has taken it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            moved => moved?,
+        }
         *self = Self::open(&self.path, true, self.rotation)?;
         Ok(())
     }
@@ -209,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        otlp::{Signal, sample},
+        otlp::{Signal, compression::decompress, sample},
         pipeline::probe,
     };
 
@@ -247,6 +283,67 @@ mod tests {
         let (len, message) = bytes.split_first_chunk::<4>().unwrap();
         assert_eq!(u32::from_be_bytes(*len) as usize, message.len());
         assert_eq!(message, batch(3).body);
+    }
+
+    #[tokio::test]
+    async fn compressed_requests_are_read_one_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        for format in [Format::Json, Format::Proto] {
+            let config = Config {
+                path: "out.zst".into(),
+                format,
+                compression: Compression::Zstd,
+                append: false,
+                rotation: None,
+            };
+            let exporter = exporter(&config, directory.path());
+            for spans in [3, 4] {
+                assert_eq!(exporter.consume(batch(spans)).await, Outcome::Accepted);
+            }
+            let bytes = fs::read(directory.path().join("out.zst")).unwrap();
+            let mut rest = bytes.as_slice();
+            for spans in [3, 4] {
+                let (len, tail) = rest.split_first_chunk::<4>().unwrap();
+                let (message, tail) = tail.split_at(u32::from_be_bytes(*len) as usize);
+                let plain = decompress(Encoding::Zstd, message, 1 << 20).unwrap();
+                let request = match format {
+                    Format::Json => json::to_protobuf(Signal::Traces, &plain).unwrap(),
+                    Format::Proto => plain.to_vec(),
+                };
+                assert_eq!(request, batch(spans).body, "{format:?}");
+                rest = tail;
+            }
+            assert!(rest.is_empty());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_is_a_reason_to_come_back_and_trouble_while_it_lasts() {
+        // The device that is always full stands in for the disk.
+        let config = Config { path: "/dev/full".into(), ..Config::default() };
+        let context = probe::context("file", Path::new("."));
+        let exporter = config.build(&context).unwrap();
+        let outcome = exporter.consume(batch(2)).await;
+        assert!(
+            matches!(&outcome, Outcome::Retryable { reason, .. } if reason.contains("No space left")),
+            "{outcome:?}"
+        );
+        assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_spans", None) as u64, 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_taken_away_does_not_stop_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let rotation = Some(Rotation { max_megabytes: 1, max_backups: 2 });
+        let exporter = exporter(&Config { path: "out".into(), rotation, ..Config::default() }, directory.path());
+        let large = batch(250);
+        assert_eq!(exporter.consume(large.clone()).await, Outcome::Accepted);
+        fs::remove_file(directory.path().join("out")).unwrap();
+        for _ in 0..3 {
+            assert_eq!(exporter.consume(large.clone()).await, Outcome::Accepted);
+        }
+        assert!(directory.path().join("out").exists());
     }
 
     #[tokio::test]

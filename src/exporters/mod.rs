@@ -10,6 +10,7 @@ pub mod otlp_http;
 pub mod webhook;
 
 mod answer;
+mod client;
 mod tls;
 
 use std::{
@@ -19,6 +20,8 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     otlp::Signal,
@@ -37,10 +40,17 @@ const IN_TROUBLE_AFTER: u32 = 2;
 
 /// `send`, counted, watched, retried and queued.
 fn sending(send: Next, queue: &queue::Config, retry: &retry::Config, context: &Context) -> Next {
-    Queue::over(queue, Retry::over(retry, counted(send, context)), context)
+    let closing = CancellationToken::new();
+    Queue::over(queue, Retry::over(retry, counted(send, context), closing.clone()), closing, context)
 }
 
-/// `send`, counted and watched: for what neither waits nor fails for long.
+/// `send`, counted and watched: for what is quick and here, where a queue would only hide a full disk from senders.
+fn direct(send: Next, context: &Context) -> Next {
+    let none = queue::Config { enabled: false, ..queue::Config::default() };
+    Queue::over(&none, counted(send, context), CancellationToken::new(), context)
+}
+
+/// `send`, with each attempt counted and watched.
 fn counted(send: Next, context: &Context) -> Next {
     let labels = [("exporter", context.id.as_str())];
     let delivered = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
@@ -88,10 +98,20 @@ impl Counted {
             return;
         }
         if failures == IN_TROUBLE_AFTER {
-            tracing::warn!(component = self.component, reason, "does not get through; nothing is lost yet");
+            tracing::warn!(component = self.component, reason, "does not get through");
         }
         if let Some(health) = &self.health {
             health.trouble(&self.component, Some(reason.to_owned()));
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if *self.failures.get_mut() >= IN_TROUBLE_AFTER
+            && let Some(health) = &self.health
+        {
+            health.trouble(&self.component, None);
         }
     }
 }

@@ -3,21 +3,24 @@
 //! ```yaml
 //! otlp_grpc:
 //!   endpoint: tempo:4317        # host:port, or with http:// or https://
-//!   tls: { insecure: true }     # otherwise TLS with the system's certificates
+//!   tls: { insecure: true }     # otherwise TLS with the system's certificates; see tls.rs
 //!   compression: gzip           # none, gzip, zstd
 //!   headers: { x-tenant: one }
 //!   timeout: 5s
+//!   keepalive: { time: 10s, timeout: 10s, permit_without_stream: false }   # off unless there
 //!   sending_queue: {}           # see pipeline/queue.rs
 //!   retry_on_failure: {}        # see pipeline/retry.rs
 //! ```
 //!
 //! The request's bytes are the message: nothing is decoded or encoded. A destination that is away costs waiting, then
-//! `Overloaded` for senders; see the queue for what can be lost when.
+//! `Overloaded` for senders; see the queue for what can be lost when. A connection on which an answer did not come in time
+//! is not used again: its other end may be gone without a word.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use arc_swap::ArcSwap;
+use bytes::{BufMut as _, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt as _, Full};
 use serde::Deserialize;
 use tonic::{
@@ -27,9 +30,13 @@ use tonic::{
 };
 use tower::{Service as _, ServiceExt as _};
 
-use super::{answer, sending, tls};
+use super::{
+    answer,
+    client::{self, causes, check_compression, check_headers, check_timeout, header_map},
+    sending, tls,
+};
 use crate::{
-    config::{Check, Report, Secret},
+    config::{Check, Report, Secret, Toggle},
     otlp::{
         Signal,
         compression::{Encoding, compress},
@@ -46,6 +53,9 @@ const WINDOW: u32 = 8 << 20;
 /// Answers are small; a destination that sends more than this is not OTLP.
 const LARGEST_ANSWER: usize = 4 << 20;
 
+/// Before each message: whether it is compressed, and its length.
+const FRAME: usize = 5;
+
 /// The configuration; keys and defaults are the Collector's.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,10 +71,44 @@ pub struct Config {
     /// Of one attempt.
     #[serde(with = "crate::config::duration")]
     pub timeout: Duration,
+    /// Asking the other end whether it is still there.
+    pub keepalive: Toggle<Keepalive>,
     /// In front of it.
     pub sending_queue: queue::Config,
     /// Around it.
     pub retry_on_failure: retry::Config,
+}
+
+/// HTTP/2 pings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keepalive {
+    /// After so long without a word from the other end.
+    #[serde(with = "crate::config::duration")]
+    pub time: Duration,
+    /// How long it may take to answer.
+    #[serde(with = "crate::config::duration")]
+    pub timeout: Duration,
+    /// Also while nothing is being sent.
+    pub permit_without_stream: bool,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(10), timeout: Duration::from_secs(10), permit_without_stream: false }
+    }
+}
+
+impl Check for Keepalive {
+    fn check(&self, report: &mut Report<'_>) {
+        // gRPC's own floor; servers end connections that ask more often.
+        if self.time < Duration::from_secs(10) {
+            report.error("time", "must be at least 10s");
+        }
+        if self.timeout.is_zero() {
+            report.error("timeout", "must be more than 0");
+        }
+    }
 }
 
 impl Default for Config {
@@ -75,6 +119,7 @@ impl Default for Config {
             compression: Encoding::Gzip.name().to_owned(),
             headers: BTreeMap::new(),
             timeout: Duration::from_secs(5),
+            keepalive: Toggle::Off,
             sending_queue: queue::Config::default(),
             retry_on_failure: retry::Config::default(),
         }
@@ -90,40 +135,15 @@ impl Check for Config {
         }
         check_compression(&self.compression, report);
         check_headers(&self.headers, report);
+        check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
+        self.tls.check_scheme(&self.endpoint, report);
+        if let Some(keepalive) = self.keepalive.as_option() {
+            report.within("keepalive", keepalive);
+        }
         report.within("sending_queue", &self.sending_queue);
         report.within("retry_on_failure", &self.retry_on_failure);
     }
-}
-
-/// Says what is wrong with `compression`, the same for all exporters.
-pub(super) fn check_compression(name: &str, report: &mut Report<'_>) {
-    if Encoding::parse(name).is_none_or(|encoding| encoding == Encoding::Deflate) {
-        report.error("compression", format!("`{name}` is not supported")).suggest(name, &["none", "gzip", "zstd"]);
-    }
-}
-
-/// Says which headers cannot be sent, the same for all exporters.
-pub(super) fn check_headers(headers: &BTreeMap<String, Secret>, report: &mut Report<'_>) {
-    for (name, value) in headers {
-        if HeaderName::try_from(name).is_err() {
-            report.error(&format!("headers::{name}"), "is not a valid header name");
-        } else if HeaderValue::from_str(value.expose()).is_err() {
-            report.error(&format!("headers::{name}"), "has a value that cannot be sent in a header");
-        }
-    }
-}
-
-/// `headers` as they are sent; invalid ones were refused by the check.
-pub(super) fn header_map(headers: &BTreeMap<String, Secret>) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::from_str(value.expose())) {
-            value.set_sensitive(true);
-            map.insert(name, value);
-        }
-    }
-    map
 }
 
 impl Config {
@@ -131,15 +151,21 @@ impl Config {
         let (scheme, rest) = match self.endpoint.split_once("://") {
             Some(("http", rest)) => ("http", rest),
             Some(("https", rest)) => ("https", rest),
+            // gRPC's names for how an address is looked up, which is what happens anyway.
+            Some(("dns" | "passthrough", rest)) => (self.scheme(), rest.trim_start_matches('/')),
             Some((scheme, _)) => return Err(format!("`{scheme}://` is not a scheme for gRPC")),
-            None if self.tls.insecure => ("http", self.endpoint.as_str()),
-            None => ("https", self.endpoint.as_str()),
+            None => (self.scheme(), self.endpoint.as_str()),
         };
         let rest = rest.trim_end_matches('/');
         if rest.contains('/') {
             return Err("must not have a path".to_owned());
         }
         format!("{scheme}://{rest}").parse().map_err(|error| format!("is not an address: {error}"))
+    }
+
+    /// Where the endpoint does not say.
+    const fn scheme(&self) -> &'static str {
+        if self.tls.insecure { "http" } else { "https" }
     }
 }
 
@@ -151,13 +177,21 @@ impl ExporterConfig for Config {
             .tcp_nodelay(true)
             .connect_timeout(self.timeout)
             .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW);
+            .initial_connection_window_size(WINDOW)
+            .user_agent(client::USER_AGENT)
+            .map_err(|error| context.error(causes(&error)))?;
+        if let Some(keepalive) = self.keepalive.as_option() {
+            endpoint = endpoint
+                .http2_keep_alive_interval(keepalive.time)
+                .keep_alive_timeout(keepalive.timeout)
+                .keep_alive_while_idle(keepalive.permit_without_stream);
+        }
         if secure {
-            let tls = self.tls.for_tonic(context)?;
-            endpoint = endpoint.tls_config(tls).map_err(|error| context.error(format!("tls: {error}")))?;
+            endpoint = self.tls.for_tonic(endpoint, context)?;
         }
         let send = Arc::new(Sender {
-            channel: endpoint.connect_lazy(),
+            channel: ArcSwap::from_pointee(endpoint.connect_lazy()),
+            endpoint,
             encoding: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
             headers: header_map(&self.headers),
             timeout: self.timeout,
@@ -167,7 +201,8 @@ impl ExporterConfig for Config {
 }
 
 struct Sender {
-    channel: Channel,
+    endpoint: Endpoint,
+    channel: ArcSwap<Channel>,
     encoding: Encoding,
     headers: HeaderMap,
     timeout: Duration,
@@ -175,39 +210,41 @@ struct Sender {
 
 impl Sender {
     async fn send(&self, batch: Batch) -> Outcome {
-        match tokio::time::timeout(self.timeout, self.call(&batch)).await {
-            Ok(Ok((status, response))) => answer::of_grpc(&status, &response),
+        let channel = self.channel.load_full();
+        match tokio::time::timeout(self.timeout, self.call(channel.as_ref().clone(), &batch)).await {
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(reason)) => Outcome::Retryable { after: None, reason },
-            Err(_) => Outcome::Retryable { after: None, reason: format!("no answer within {:?}", self.timeout) },
+            Err(_) => {
+                // Unless another call has already noticed.
+                self.channel.compare_and_swap(&channel, Arc::new(self.endpoint.connect_lazy()));
+                Outcome::Retryable { after: None, reason: format!("no answer within {:?}", self.timeout) }
+            }
         }
     }
 
-    /// One call: the status it ended with, and the response message.
-    async fn call(&self, batch: &Batch) -> Result<(Status, Bytes), String> {
-        let mut channel = self.channel.clone();
+    /// One call; the error says why there was no answer.
+    async fn call(&self, mut channel: Channel, batch: &Batch) -> Result<Outcome, String> {
         let channel = channel.ready().await.map_err(|error| causes(&error))?;
         let response = channel.call(self.request(batch)).await.map_err(|error| causes(&error))?;
         let (parts, body) = response.into_parts();
         if parts.status != http::StatusCode::OK {
             // A proxy in between: what it means for HTTP it means for us.
-            let code = if parts.status.is_server_error() { Code::Unavailable } else { Code::Internal };
-            return Ok((Status::new(code, format!("HTTP status {}", parts.status)), Bytes::new()));
+            return Ok(answer::of_http(parts.status, &parts.headers, &[]));
         }
         if let Some(status) = Status::from_header_map(&parts.headers) {
-            return Ok((status, Bytes::new()));
+            return Ok(answer::of_grpc(&status, &[]));
         }
         let body = http_body_util::Limited::new(body, LARGEST_ANSWER);
         let collected = body.collect().await.map_err(|error| format!("the answer broke off: {error}"))?;
         let status = collected.trailers().and_then(Status::from_header_map);
-        let status = status.unwrap_or_else(|| Status::new(Code::Unavailable, "the answer has no status"));
-        let message = collected.to_bytes();
-        Ok((status, message.slice(5.min(message.len())..)))
+        let status = status.unwrap_or_else(|| Status::new(Code::Unavailable, "there is no status"));
+        Ok(answer::of_grpc(&status, collected.to_bytes().get(FRAME..).unwrap_or_default()))
     }
 
     fn request(&self, batch: &Batch) -> Request<Body> {
         let compressed = self.encoding != Encoding::Identity;
         let message = if compressed { compress(self.encoding, &batch.body).into() } else { batch.body.clone() };
-        let mut framed = BytesMut::with_capacity(5 + message.len());
+        let mut framed = BytesMut::with_capacity(FRAME + message.len());
         framed.put_u8(u8::from(compressed));
         framed.put_u32(message.len() as u32);
         framed.extend_from_slice(&message);
@@ -234,18 +271,4 @@ impl Consumer for Sender {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(self.send(batch))
     }
-}
-
-/// An error with everything that caused it: "transport error" alone helps nobody.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -20,8 +20,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::{
-    answer,
-    otlp_grpc::{causes, check_compression, check_headers, header_map},
+    client::{check_compression, check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
     sending, tls,
 };
 use crate::{
@@ -37,9 +36,6 @@ use crate::{
         queue, retry,
     },
 };
-
-/// What is read of an answer.
-const LARGEST_ANSWER: usize = 4 << 20;
 
 /// The configuration; keys and defaults are the Collector's.
 #[derive(Clone, Debug, Deserialize)]
@@ -110,42 +106,16 @@ impl Check for Config {
         }
         for (key, url) in std::iter::once(("endpoint", &self.endpoint)).chain(own) {
             check_url(key, url, report);
+            self.tls.check_scheme(url, report);
         }
-        if self.tls.server_name_override.is_some() {
-            report
-                .error("tls.server_name_override", "is not supported over HTTP")
-                .hint("use the certificate's name in the URL");
-        }
+        check_server_name(&self.tls, report);
         check_compression(&self.compression, report);
         check_headers(&self.headers, report);
+        check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
         report.within("sending_queue", &self.sending_queue);
         report.within("retry_on_failure", &self.retry_on_failure);
     }
-}
-
-/// Says what is wrong with an URL that is there.
-pub(super) fn check_url(key: &str, url: &str, report: &mut Report<'_>) {
-    if url.is_empty() {
-        return;
-    }
-    match Url::parse(url) {
-        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {}
-        Ok(parsed) => {
-            report.error(key, format!("`{}` is not a scheme for HTTP", parsed.scheme())).hint("start with https://");
-        }
-        Err(error) => {
-            report.error(key, format!("is not a URL: {error}")).hint("such as https://otlp.example.com");
-        }
-    }
-}
-
-/// A client for one exporter.
-pub(super) fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result<Client, StartError> {
-    let builder =
-        Client::builder().timeout(timeout).tcp_nodelay(true).user_agent(concat!("sekisho/", env!("CARGO_PKG_VERSION")));
-    let built = tls.for_reqwest(builder, context)?.build();
-    built.map_err(|error| context.error(format!("cannot make an HTTP client: {}", causes(&error))))
 }
 
 impl Config {
@@ -207,27 +177,6 @@ impl Sender {
             compress(self.compression, &plain).into()
         };
         post(self.client.post(url.clone()).headers(headers).body(body)).await
-    }
-}
-
-/// Sends a request and says what its answer means.
-pub(super) async fn post(request: reqwest::RequestBuilder) -> Outcome {
-    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error) };
-    match request.send().await {
-        Ok(mut response) => {
-            let (status, headers) = (response.status(), response.headers().clone());
-            let mut body = Vec::new();
-            // Answers are small; what goes on and on is not read to its end.
-            while body.len() < LARGEST_ANSWER {
-                match response.chunk().await {
-                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                    Ok(None) => break,
-                    Err(error) => return away(error),
-                }
-            }
-            answer::of_http(status, &headers, &body)
-        }
-        Err(error) => away(error),
     }
 }
 

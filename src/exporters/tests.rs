@@ -1,10 +1,29 @@
 use std::{path::Path, sync::Arc};
 
+use serde::de::DeserializeOwned;
+
 use super::*;
-use crate::pipeline::{
-    health::State,
-    probe::{self, Script},
+use crate::{
+    config::{Check, Kind},
+    pipeline::{
+        component::ExporterConfig,
+        health::State,
+        probe::{self, Script},
+    },
 };
+
+mod destination;
+mod faults;
+mod secure;
+mod webhook;
+
+/// The exporter that `yaml` configures.
+fn build<C: DeserializeOwned + Default + Check + ExporterConfig>(yaml: &str) -> (Next, Context) {
+    let (config, wrong) = probe::config::<C>(Kind::Exporter, yaml);
+    assert_eq!(wrong, "");
+    let context = probe::context("probed", Path::new("."));
+    (config.build(&context).unwrap(), context)
+}
 
 #[tokio::test]
 async fn what_is_delivered_is_counted_and_lasting_trouble_is_told_until_it_ends() {
@@ -24,5 +43,5 @@ async fn what_is_delivered_is_counted_and_lasting_trouble_is_told_until_it_ends(
         states.push(health.states()["traces"].name());
     }
     assert_eq!(states, ["ready", "ready", "ready", "degraded", "degraded", "ready"], "one failure is no trouble");
-    assert_eq!(context.metrics.sum("otelcol_exporter_sent_spans", Some(("exporter", "otlp_grpc/tempo"))), 8.0);
+    assert_eq!(context.metrics.sum("otelcol_exporter_sent_spans", Some(("exporter", "otlp_grpc/tempo"))) as u64, 8);
 }

@@ -21,12 +21,11 @@ use http::{HeaderMap, Method, header};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    counted, hexadecimal,
-    otlp_grpc::{check_headers, header_map},
-    otlp_http::{check_url, client, post},
-    tls,
+    client::{check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
+    counted, hexadecimal, tls,
 };
 use crate::{
     config::{Check, Report, Secret},
@@ -93,7 +92,10 @@ impl Check for Config {
                 .suggest(&self.method, &["POST", "PUT"]);
         }
         check_headers(&self.headers, report);
+        check_timeout(self.timeout, report);
+        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
+        self.tls.check_scheme(&self.endpoint, report);
         report.within("sending_queue", &self.sending_queue);
         report.within("retry_on_failure", &self.retry_on_failure);
     }
@@ -108,8 +110,9 @@ impl ExporterConfig for Config {
             method: if self.method == "PUT" { Method::PUT } else { Method::POST },
             headers: header_map(&self.headers),
         });
-        let one = Retry::over(&self.retry_on_failure, counted(send, context));
-        Ok(Queue::over(&self.sending_queue, Arc::new(OneByOne(one)), context))
+        let closing = CancellationToken::new();
+        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone());
+        Ok(Queue::over(&self.sending_queue, Arc::new(OneByOne(one)), closing, context))
     }
 }
 

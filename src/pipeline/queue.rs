@@ -11,7 +11,8 @@
 //!
 //! A batch is answered `Accepted` once it is in the queue; when there is no room it is refused as `Overloaded`, or waits.
 //! Whatever the sizer, no more than 256 MiB are held. A batch leaves the queue when its destination has given an answer;
-//! one that is refused for good, or given up, is lost, with an error in the log and a count.
+//! one that is refused for good, or given up, is lost, with an error in the log and a count. So is what is still held or
+//! on its way when the queue is dropped: the caller's deadline for `drain` is over then.
 
 use std::{
     collections::VecDeque,
@@ -20,8 +21,11 @@ use std::{
 };
 
 use serde::Deserialize;
-use tokio::sync::Notify;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Boxed, Consumer, Next, Outcome, component::Context};
 use crate::{
@@ -34,6 +38,8 @@ use crate::{
 const MOST_BYTES: usize = 256 << 20;
 /// When a sender that found the queue full should come back.
 const COME_BACK: Duration = Duration::from_secs(1);
+/// More consumers than this only wait for each other.
+const MOST_CONSUMERS: usize = 1024;
 
 /// The configuration; keys and defaults are the Collector's.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -71,8 +77,8 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.num_consumers == 0 {
-            report.error("num_consumers", "must be more than 0");
+        if !(1..=MOST_CONSUMERS).contains(&self.num_consumers) {
+            report.error("num_consumers", format!("must be between 1 and {MOST_CONSUMERS}"));
         }
         if self.queue_size == 0 {
             report.error("queue_size", "must be more than 0").hint("`enabled: false` delivers without a queue");
@@ -93,8 +99,10 @@ impl Config {
 /// The queue, and the tasks that empty it.
 pub struct Queue {
     inner: Arc<Inner>,
-    /// Ends the tasks.
-    _alive: DropGuard,
+    /// Told when draining begins: what waits to be offered again should hurry.
+    closing: CancellationToken,
+    /// Owns the tasks that empty the queue.
+    tending: AbortHandle,
 }
 
 struct Inner {
@@ -121,33 +129,28 @@ struct State {
 }
 
 impl Queue {
-    /// In front of `next`; `next` itself if there is to be no queue.
-    pub fn over(config: &Config, next: Next, context: &Context) -> Next {
+    /// In front of `next`; if there is to be no queue, only what `next` fails to send is counted. `closing` is cancelled
+    /// when draining begins.
+    pub fn over(config: &Config, next: Next, closing: CancellationToken, context: &Context) -> Next {
+        let lost = counters(send_failed, "Items that were given up or refused for good.", context);
         if !config.enabled {
-            return next;
+            return Arc::new(Unqueued { next, closing, lost });
         }
-        let labels = [("exporter", context.id.as_str())];
-        let gauge = |name, help| context.metrics.gauge(name, help, &labels);
+        let gauge = |name, help| context.metrics.gauge(name, help, &[("exporter", context.id.as_str())]);
         gauge("otelcol_exporter_queue_capacity", "What the queue can hold.").set(config.queue_size as f64);
-        let count = |name: fn(Signal) -> &'static str, help| {
-            Signal::ALL.map(|signal| context.metrics.counter(name(signal), help, &labels))
-        };
         let inner = Arc::new(Inner {
             config: config.clone(),
             next,
             state: Mutex::default(),
             filled: Notify::new(),
             emptied: Notify::new(),
-            refused: count(enqueue_failed, "Items refused because the queue was full."),
-            lost: count(send_failed, "Items that were given up or refused for good."),
+            refused: counters(enqueue_failed, "Items refused because the queue was full.", context),
+            lost,
             size: gauge("otelcol_exporter_queue_size", "What the queue holds."),
             component: context.component.clone(),
         });
-        let alive = CancellationToken::new();
-        for _ in 0..config.num_consumers {
-            tokio::spawn(carry(inner.clone(), alive.clone()));
-        }
-        Arc::new(Self { inner, _alive: alive.drop_guard() })
+        let tending = tokio::spawn(tend(inner.clone())).abort_handle();
+        Arc::new(Self { inner, closing, tending })
     }
 
     async fn put(&self, batch: Batch) -> Outcome {
@@ -157,7 +160,7 @@ impl Queue {
                 return Outcome::Accepted;
             }
             if !self.inner.config.block_on_overflow {
-                count(&self.inner.refused, &batch);
+                count(&self.inner.refused, batch.signal, batch.items as u64);
                 return Outcome::Overloaded { after: COME_BACK };
             }
             room.await;
@@ -165,6 +168,7 @@ impl Queue {
     }
 
     async fn empty(&self) {
+        self.closing.cancel();
         loop {
             let left = self.inner.emptied.notified();
             if self.inner.state().is_empty() {
@@ -188,11 +192,14 @@ impl Consumer for Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let lost: usize = self.inner.state().waiting.iter().map(|batch| batch.items).sum();
-        if lost > 0 {
-            tracing::error!(component = self.inner.component, items = lost, "still in the queue at the end, and lost");
+        self.tending.abort();
+        let waiting = std::mem::take(&mut self.inner.state().waiting);
+        for signal in Signal::ALL {
+            let items = waiting.iter().filter(|batch| batch.signal == signal).map(|batch| batch.items as u64).sum();
+            if items > 0 {
+                self.inner.lose(signal, items, "still in the queue at the end");
+            }
         }
-        self.inner.state().waiting.clear();
     }
 }
 
@@ -224,57 +231,120 @@ impl Inner {
         true
     }
 
-    fn take(&self) -> Option<Batch> {
+    fn take(self: &Arc<Self>) -> Option<OnItsWay> {
         let mut state = self.state();
         let batch = state.waiting.pop_front()?;
         state.on_their_way += 1;
-        Some(batch)
+        if !state.waiting.is_empty() {
+            // Several that were put in at once may have woken only one.
+            self.filled.notify_one();
+        }
+        Some(OnItsWay { queue: self.clone(), batch, outcome: None })
     }
 
-    fn done(&self, batch: &Batch, outcome: &Outcome) {
-        let reason = match outcome {
-            Outcome::Accepted => None,
-            Outcome::Partial { rejected, message } => Some((*rejected, message.as_str())),
-            Outcome::Permanent { reason } | Outcome::Retryable { reason, .. } => {
-                Some((batch.items as u64, reason.as_str()))
-            }
-            Outcome::Overloaded { .. } => Some((batch.items as u64, "the destination stayed overloaded")),
-        };
-        if let Some((items, reason)) = reason {
-            if let Some(lost) = self.lost.get(batch.signal as usize) {
-                lost.add(items);
-            }
-            tracing::error!(component = self.component, items, signal = batch.signal.name(), reason, "lost");
-        }
-        let mut state = self.state();
-        state.on_their_way -= 1;
-        state.size -= self.config.size_of(batch);
-        state.bytes -= batch.body.len();
-        self.size.set(state.size as f64);
-        drop(state);
-        self.emptied.notify_waiters();
+    fn lose(&self, signal: Signal, items: u64, reason: &str) {
+        count(&self.lost, signal, items);
+        tracing::error!(component = self.component, items, signal = signal.name(), reason, "lost");
     }
 }
 
-/// Carries batches to the destination until the queue is gone.
-async fn carry(queue: Arc<Inner>, alive: CancellationToken) {
+/// A batch between the queue and its destination's answer. However that ends, its place is given back.
+struct OnItsWay {
+    queue: Arc<Inner>,
+    batch: Batch,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        let (queue, batch) = (&self.queue, &self.batch);
+        match &self.outcome {
+            Some(outcome) => {
+                if let Some((items, reason)) = loss(outcome, batch.items) {
+                    queue.lose(batch.signal, items, reason);
+                }
+            }
+            None => queue.lose(batch.signal, batch.items as u64, "sending was interrupted"),
+        }
+        let mut state = queue.state();
+        state.on_their_way -= 1;
+        state.size -= queue.config.size_of(batch);
+        state.bytes -= batch.body.len();
+        queue.size.set(state.size as f64);
+        drop(state);
+        queue.emptied.notify_waiters();
+    }
+}
+
+/// Keeps the queue's consumers alive: one that panics takes only its batch with it.
+async fn tend(queue: Arc<Inner>) {
+    let mut consumers = JoinSet::new();
+    for _ in 0..queue.config.num_consumers {
+        consumers.spawn(carry(queue.clone()));
+    }
+    while let Some(ended) = consumers.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(component = queue.component, %error, "sending broke down and begins again");
+        }
+        consumers.spawn(carry(queue.clone()));
+    }
+}
+
+/// Carries batches to the destination, one at a time, until it is aborted.
+async fn carry(queue: Arc<Inner>) {
     loop {
         let filled = queue.filled.notified();
-        if let Some(batch) = queue.take() {
-            let outcome = queue.next.consume(batch.clone()).await;
-            queue.done(&batch, &outcome);
-            continue;
-        }
-        tokio::select! {
-            () = filled => {}
-            () = alive.cancelled() => return,
+        match queue.take() {
+            Some(mut taken) => taken.outcome = Some(queue.next.consume(taken.batch.clone()).await),
+            None => filled.await,
         }
     }
 }
 
-fn count(counters: &[Counter; 3], batch: &Batch) {
-    if let Some(counter) = counters.get(batch.signal as usize) {
-        counter.add(batch.items as u64);
+/// No queue: the sender hears the destination's own answer.
+struct Unqueued {
+    next: Next,
+    closing: CancellationToken,
+    lost: [Counter; 3],
+}
+
+impl Consumer for Unqueued {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(async move {
+            let (signal, items) = (batch.signal, batch.items);
+            let outcome = self.next.consume(batch).await;
+            if let Some((items, _)) = loss(&outcome, items) {
+                count(&self.lost, signal, items);
+            }
+            outcome
+        })
+    }
+
+    fn drain(&self) -> Boxed<'_, ()> {
+        self.closing.cancel();
+        self.next.drain()
+    }
+}
+
+/// How many of a batch's items did not arrive, and why.
+fn loss(outcome: &Outcome, items: usize) -> Option<(u64, &str)> {
+    let items = items as u64;
+    match outcome {
+        Outcome::Accepted => None,
+        // The count is the destination's word.
+        Outcome::Partial { rejected, message } => Some(((*rejected).min(items), message)),
+        Outcome::Permanent { reason } | Outcome::Retryable { reason, .. } => Some((items, reason)),
+        Outcome::Overloaded { .. } => Some((items, "the destination stayed overloaded")),
+    }
+}
+
+fn counters(name: fn(Signal) -> &'static str, help: &'static str, context: &Context) -> [Counter; 3] {
+    Signal::ALL.map(|signal| context.metrics.counter(name(signal), help, &[("exporter", context.id.as_str())]))
+}
+
+fn count(counters: &[Counter; 3], signal: Signal, items: u64) {
+    if let Some(counter) = counters.get(signal as usize) {
+        counter.add(items);
     }
 }
 

@@ -9,6 +9,8 @@
 //!   max_interval: 30s
 //!   max_elapsed_time: 300s   # 0: for ever
 //! ```
+//!
+//! When the pipeline is being drained, time is short: pauses then last a second at most, or as long as the destination asked.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -17,10 +19,16 @@ use std::{
 };
 
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Boxed, Consumer, Next, Outcome};
 use crate::config::{Check, Report};
+
+/// Longest pause while draining, unless the destination asks for more.
+const DRAINING_PAUSE: Duration = Duration::from_secs(1);
+/// No destination may make us wait longer: with `max_elapsed_time: 0` a mistake in its clock would be for ever.
+const LONGEST_HINT: Duration = Duration::from_hours(1);
 
 /// The configuration; the keys and defaults are the Collector's.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -70,6 +78,10 @@ impl Check for Config {
         if self.max_interval < self.initial_interval {
             report.error("max_interval", "must not be less than initial_interval");
         }
+        let limit = self.max_elapsed_time;
+        if self.enabled && !limit.is_zero() && limit < self.max_interval {
+            report.error("max_elapsed_time", "must be 0 or at least max_interval");
+        }
     }
 }
 
@@ -77,12 +89,13 @@ impl Check for Config {
 pub struct Retry {
     config: Config,
     next: Next,
+    closing: CancellationToken,
 }
 
 impl Retry {
-    /// In front of `next`; `next` itself if retrying is off.
-    pub fn over(config: &Config, next: Next) -> Next {
-        if config.enabled { Arc::new(Self { config: config.clone(), next }) } else { next }
+    /// In front of `next`; `next` itself if retrying is off. Once `closing` is cancelled, pauses are short.
+    pub fn over(config: &Config, next: Next, closing: CancellationToken) -> Next {
+        if config.enabled { Arc::new(Self { config: config.clone(), next, closing }) } else { next }
     }
 
     async fn offer(&self, batch: Batch) -> Outcome {
@@ -94,8 +107,17 @@ impl Retry {
                 Outcome::Overloaded { after } => Some(*after),
                 _ => return outcome,
             };
+            let hint = hint.unwrap_or_default().min(LONGEST_HINT);
             let Some(pause) = backoff.pause(hint) else { return outcome };
-            tokio::time::sleep(pause).await;
+            self.wait(pause, hint).await;
+        }
+    }
+
+    async fn wait(&self, pause: Duration, hint: Duration) {
+        let now = Instant::now();
+        tokio::select! {
+            () = sleep_until(now + pause) => {}
+            () = self.closing.cancelled() => sleep_until(now + pause.min(DRAINING_PAUSE).max(hint)).await,
         }
     }
 }
@@ -123,9 +145,9 @@ impl<'a> Backoff<'a> {
     }
 
     /// `None` when it is time to give up.
-    fn pause(&mut self, hint: Option<Duration>) -> Option<Duration> {
+    fn pause(&mut self, hint: Duration) -> Option<Duration> {
         let spread = self.config.randomization_factor * (2.0 * random() - 1.0);
-        let pause = self.interval.mul_f64(1.0 + spread).max(hint.unwrap_or_default());
+        let pause = self.interval.mul_f64(1.0 + spread).max(hint);
         let longest = self.config.max_interval;
         self.interval = Duration::try_from_secs_f64(self.interval.as_secs_f64() * self.config.multiplier)
             .map_or(longest, |next| next.min(longest));
@@ -161,7 +183,7 @@ mod tests {
     async fn run(config: Config, mut refusals: Vec<Outcome>) -> (Outcome, Vec<Duration>) {
         refusals.reverse();
         let script = Arc::new(Script(Mutex::new((refusals, Vec::new()))));
-        let retry = Retry::over(&config, script.clone());
+        let retry = Retry::over(&config, script.clone(), CancellationToken::new());
         let outcome = retry.consume(Batch { signal: Signal::Logs, body: bytes::Bytes::new(), items: 1 }).await;
         let asked = script.0.lock().unwrap().1.clone();
         (outcome, asked.windows(2).map(|pair| pair[1] - pair[0]).collect())
@@ -199,6 +221,50 @@ mod tests {
         assert_eq!(outcome, retryable(None));
         assert!(pauses.iter().sum::<Duration>() <= Duration::from_secs(20));
         assert_eq!(pauses.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_cuts_pauses_short_but_not_the_destinations_own() {
+        for (name, refusals, seconds) in [
+            ("a pause that has begun", vec![retryable(None)], 1),
+            ("further pauses", vec![retryable(None); 3], 3),
+            ("a hint", vec![retryable(Some(20))], 20),
+        ] {
+            let script = Arc::new(Script(Mutex::new((refusals, Vec::new()))));
+            let closing = CancellationToken::new();
+            let retry = Retry::over(&exact(), script, closing.clone());
+            let begun = Instant::now();
+            let offer = retry.consume(Batch { signal: Signal::Logs, body: bytes::Bytes::new(), items: 1 });
+            let (outcome, ()) = tokio::join!(offer, async { closing.cancel() });
+            assert_eq!((outcome, begun.elapsed().as_secs()), (Outcome::Accepted, seconds), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_destination_cannot_ask_for_more_than_an_hour() {
+        let config = Config { max_elapsed_time: Duration::ZERO, ..exact() };
+        let (outcome, pauses) = run(config, vec![retryable(Some(u64::from(u32::MAX)))]).await;
+        assert_eq!((outcome, pauses), (Outcome::Accepted, vec![Duration::from_hours(1)]));
+    }
+
+    #[test]
+    fn the_configuration_is_checked_as_the_collector_checks_it() {
+        let table = [
+            ("{}", ""),
+            ("max_elapsed_time: 0", ""),
+            ("max_elapsed_time: 20s", "max_elapsed_time"),
+            ("{max_elapsed_time: 20s, enabled: false}", ""),
+            ("{max_elapsed_time: 20s, max_interval: 10s}", ""),
+            ("initial_interval: 0", "initial_interval"),
+            ("max_interval: 1s", "max_interval"),
+            ("multiplier: .nan", "multiplier"),
+            ("randomization_factor: 2", "randomization_factor"),
+        ];
+        for (yaml, wrong) in table {
+            let (_, said) = crate::pipeline::probe::config::<Config>(crate::config::Kind::Exporter, yaml);
+            assert_eq!(said.is_empty(), wrong.is_empty(), "{yaml}: {said}");
+            assert!(said.contains(wrong), "{yaml}: {said}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

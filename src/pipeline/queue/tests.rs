@@ -9,13 +9,14 @@ fn batch(items: usize) -> Batch {
     Batch { signal: Signal::Logs, body: bytes::Bytes::from(vec![0; items * 10]), items }
 }
 
-/// A destination that takes one batch for each permit, and refuses those of 13 items for good.
+/// A destination that takes one batch for each permit, and refuses those of 13 items for good; those of 14 are its end.
 struct Slow(Semaphore);
 
 impl Consumer for Slow {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(async move {
             self.0.acquire().await.unwrap().forget();
+            assert_ne!(batch.items, 14, "this is what breaks it");
             if batch.items == 13 { Outcome::Permanent { reason: "unlucky".into() } } else { Outcome::Accepted }
         })
     }
@@ -23,27 +24,31 @@ impl Consumer for Slow {
 
 fn queue(config: &Config) -> (Next, Arc<Slow>, Context) {
     let (slow, context) = (Arc::new(Slow(Semaphore::new(0))), probe::context("otlp", Path::new(".")));
-    (Queue::over(config, slow.clone(), &context), slow, context)
+    (Queue::over(config, slow.clone(), CancellationToken::new(), &context), slow, context)
 }
 
-fn held(context: &Context) -> f64 {
-    context.metrics.sum("otelcol_exporter_queue_size", None)
+fn failed(context: &Context) -> u64 {
+    context.metrics.sum("otelcol_exporter_send_failed_log_records", None) as u64
+}
+
+fn held(context: &Context) -> u64 {
+    context.metrics.sum("otelcol_exporter_queue_size", None) as u64
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_fits_is_accepted_what_does_not_is_refused_whatever_is_counted() {
     let overloaded = Outcome::Overloaded { after: COME_BACK };
-    for (sizer, queue_size, each) in [(Sizer::Requests, 3, 1.0), (Sizer::Items, 12, 4.0), (Sizer::Bytes, 120, 40.0)] {
+    for (sizer, queue_size, each) in [(Sizer::Requests, 3, 1), (Sizer::Items, 12, 4), (Sizer::Bytes, 120, 40)] {
         let (queue, slow, context) = queue(&Config { queue_size, sizer, num_consumers: 2, ..Config::default() });
         for _ in 0..3 {
             assert_eq!(queue.consume(batch(4)).await, Outcome::Accepted, "{sizer:?}");
         }
-        assert_eq!(held(&context), 3.0 * each, "{sizer:?}: what is on its way still takes its place");
+        assert_eq!(held(&context), 3 * each, "{sizer:?}: what is on its way still takes its place");
         assert_eq!(queue.consume(batch(4)).await, overloaded, "{sizer:?}");
-        assert_eq!(context.metrics.sum("otelcol_exporter_enqueue_failed_log_records", None), 4.0);
+        assert_eq!(context.metrics.sum("otelcol_exporter_enqueue_failed_log_records", None) as u64, 4);
         slow.0.add_permits(3);
         queue.drain().await;
-        assert_eq!(held(&context), 0.0);
+        assert_eq!(held(&context), 0);
         assert_eq!(queue.consume(batch(4)).await, Outcome::Accepted, "{sizer:?}: there is room again");
     }
 }
@@ -78,12 +83,71 @@ async fn what_is_refused_for_good_is_counted_as_lost() {
     assert_eq!(queue.consume(batch(13)).await, Outcome::Accepted);
     slow.0.add_permits(1);
     queue.drain().await;
-    assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_log_records", None), 13.0);
+    assert_eq!(failed(&context), 13);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_queue_the_destination_itself_answers() {
-    let (queue, slow, _) = queue(&Config { enabled: false, ..Config::default() });
+    let (queue, slow, context) = queue(&Config { enabled: false, ..Config::default() });
     slow.0.add_permits(1);
     assert_eq!(queue.consume(batch(13)).await, Outcome::Permanent { reason: "unlucky".into() });
+    assert_eq!(failed(&context), 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_or_on_its_way_when_the_deadline_is_over_is_counted_as_lost() {
+    let (queue, slow, context) = queue(&Config { num_consumers: 1, ..Config::default() });
+    for items in [3, 4] {
+        assert_eq!(queue.consume(batch(items)).await, Outcome::Accepted);
+    }
+    tokio::time::timeout(Duration::from_secs(10), queue.drain()).await.expect_err("the destination does not answer");
+    drop(queue);
+    let ended = async {
+        while Arc::strong_count(&slow) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("its tasks end with the queue");
+    assert_eq!(failed(&context), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_breaks_its_consumer_is_lost_alone() {
+    let (queue, slow, context) = queue(&Config { num_consumers: 1, ..Config::default() });
+    slow.0.add_permits(3);
+    for items in [14, 14, 1] {
+        assert_eq!(queue.consume(batch(items)).await, Outcome::Accepted);
+    }
+    queue.drain().await;
+    assert_eq!((failed(&context), held(&context)), (28, 0));
+}
+
+/// Rejects more than it was given.
+struct Liar;
+
+impl Consumer for Liar {
+    fn consume(&self, _batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(std::future::ready(Outcome::Partial { rejected: u64::MAX, message: String::new() }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_lost_than_there_was() {
+    let context = probe::context("otlp", Path::new("."));
+    let queue = Queue::over(&Config::default(), Arc::new(Liar), CancellationToken::new(), &context);
+    queue.consume(batch(5)).await;
+    queue.drain().await;
+    assert_eq!(failed(&context), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_tells_those_who_wait() {
+    let context = probe::context("otlp", Path::new("."));
+    for enabled in [true, false] {
+        let closing = CancellationToken::new();
+        let queue = Queue::over(&Config { enabled, ..Config::default() }, Arc::new(Liar), closing.clone(), &context);
+        assert!(!closing.is_cancelled());
+        queue.drain().await;
+        assert!(closing.is_cancelled(), "with a queue: {enabled}");
+    }
 }
