@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{
     Batch, Signal,
-    view::ResourceGroup,
+    view::{self, ResourceGroup},
     wire::{self, Fields, Value},
 };
 
@@ -95,10 +95,7 @@ impl Patch {
 
     /// Whether the attribute in this serialised `KeyValue` must not stay.
     fn drops(&self, pair: &[u8]) -> bool {
-        let Some(Value::Bytes(key)) = Fields::new(pair).find_map(|(number, value)| (number == 1).then_some(value))
-        else {
-            return false;
-        };
+        let (key, _) = view::raw_key_value(pair);
         let mut start = 0;
         self.ends.iter().any(|end| {
             let patched = self.keys.get(start..*end);
@@ -197,9 +194,10 @@ impl<E: Edit> Pass<'_, E> {
         let mark = self.open(1, group.len());
         self.patch.begin(1);
         self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
-        let patch_resource = !self.patch.is_empty();
+        let resource = ResourceGroup::new(group).resource();
+        // Where there is no resource, nothing can be removed from it.
+        let patch_resource = !self.patch.is_empty() && !(resource.is_empty() && self.patch.added.is_empty());
         if patch_resource {
-            let resource = ResourceGroup::new(group).resource();
             let inner = self.open(1, resource.len());
             self.patched(resource);
             self.close(&inner);

@@ -40,7 +40,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (tag, rest) = varint(self.rest)?;
-        let number = u32::try_from(tag >> 3).ok()?;
+        let number = u32::try_from(tag).ok()? >> 3;
         let (value, rest) = match tag & 7 {
             0 => {
                 let (value, rest) = varint(rest)?;
