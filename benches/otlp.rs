@@ -19,6 +19,10 @@ use sekisho::otlp::{
     view::{self, AnyValue, Span},
 };
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SPANS: u64 = 1000;
 const RESOURCES: u64 = 10;
 
