@@ -213,7 +213,7 @@ impl<E: Edit> Pass<'_, E> {
         self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
         let resource = ResourceGroup::new(group).resource();
         // Where there is no resource, nothing can be removed from it.
-        let patch_resource = !self.patch.is_empty() && !(resource.is_empty() && self.patch.added.is_empty());
+        let patch_resource = !(self.patch.is_empty() || resource.is_empty() && self.patch.added.is_empty());
         if patch_resource {
             let inner = self.open(1, resource.len());
             self.patched(resource);
@@ -248,9 +248,9 @@ impl<E: Edit> Pass<'_, E> {
         });
         let stays = had == 0 || kept > 0;
         if stays {
-            self.close(&mark)
+            self.close(&mark);
         } else {
-            self.take_back(&mark)
+            self.take_back(&mark);
         }
         stays
     }
@@ -283,9 +283,9 @@ impl<E: Edit> Pass<'_, E> {
         });
         let stays = had == 0 || kept > 0;
         if stays {
-            self.close(&mark)
+            self.close(&mark);
         } else {
-            self.take_back(&mark)
+            self.take_back(&mark);
         }
         stays
     }
