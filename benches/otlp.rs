@@ -19,6 +19,10 @@ use sekisho::otlp::{
     view::{self, AnyValue, Span},
 };
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SPANS: u64 = 1000;
 const RESOURCES: u64 = 10;
 
@@ -52,6 +56,7 @@ fn span(n: u64) -> ProtoSpan {
             text("http.route", "/orders/{id}/items"),
             text("url.path", format!("/orders/{}/items", spread % 100_000)),
             pair("http.response.status_code", Value::IntValue(if n.is_multiple_of(90) { 500 } else { 200 })),
+            text("cloud.resource_id", "arn:aws:lambda:eu-central-1:123456789012:fn:orders"),
             text("server.address", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com"),
         ],
         status: Some(Status { message: String::new(), code: u8::from(n.is_multiple_of(90)).into() }),

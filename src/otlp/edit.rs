@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{
     Batch, Signal,
-    view::ResourceGroup,
+    view::{self, ResourceGroup},
     wire::{self, Fields, Value},
 };
 
@@ -50,29 +50,33 @@ pub enum PatchValue<'a> {
 pub struct Patch {
     /// The field that holds the attributes of what is patched.
     field: u32,
-    /// Serialised `KeyValue`s to append.
+    /// Serialised `KeyValue`s to append, each with its tag and length.
     added: Vec<u8>,
     /// Keys that must not stay, one behind the other, and where each ends.
     keys: Vec<u8>,
     ends: Vec<usize>,
-    scratch: Vec<u8>,
+    /// A bit for each length of a key, modulo 64: most attributes are told from these by their length.
+    lengths: u64,
 }
 
 impl Patch {
     /// Replaces the attribute, or appends it. Setting one key twice in one patch is the caller's mistake: both stay.
     pub fn set(&mut self, key: &str, value: PatchValue<'_>) {
         self.remove(key);
-        self.scratch.clear();
-        wire::put_bytes(&mut self.scratch, 1, key.as_bytes());
-        put_value(&mut self.scratch, value);
-        wire::put_varint(&mut self.added, self.scratch.len() as u64);
-        self.added.extend_from_slice(&self.scratch);
+        let value_len = value.len();
+        let len = bytes_len(key.len()) + bytes_len(value_len);
+        let out = &mut self.added;
+        put_header(out, self.field, len);
+        wire::put_bytes(out, 1, key.as_bytes());
+        put_header(out, 2, value_len);
+        value.put(out);
     }
 
     /// Removes the attribute, if it is there.
     pub fn remove(&mut self, key: &str) {
         self.keys.extend_from_slice(key.as_bytes());
         self.ends.push(self.keys.len());
+        self.lengths |= length_bit(key.len());
     }
 
     /// Whether nothing was asked for.
@@ -91,14 +95,16 @@ impl Patch {
         self.added.clear();
         self.keys.clear();
         self.ends.clear();
+        self.lengths = 0;
     }
 
     /// Whether the attribute in this serialised `KeyValue` must not stay.
     fn drops(&self, pair: &[u8]) -> bool {
-        let Some(Value::Bytes(key)) = Fields::new(pair).find_map(|(number, value)| (number == 1).then_some(value))
-        else {
-            return false;
-        };
+        let (key, _) = view::raw_key_value(pair);
+        self.lengths & length_bit(key.len()) != 0 && self.names(key)
+    }
+
+    fn names(&self, key: &[u8]) -> bool {
         let mut start = 0;
         self.ends.iter().any(|end| {
             let patched = self.keys.get(start..*end);
@@ -106,46 +112,51 @@ impl Patch {
             patched == Some(key)
         })
     }
+}
 
-    /// Appends the attributes that were set.
-    fn put_added(&self, out: &mut Vec<u8>) {
-        let mut rest = &self.added[..];
-        while let Some((len, after)) = wire::varint(rest) {
-            let Some((pair, after)) = after.split_at_checked(len as usize) else { return };
-            wire::put_bytes(out, self.field, pair);
-            rest = after;
+const fn length_bit(len: usize) -> u64 {
+    1 << (len % 64)
+}
+
+impl PatchValue<'_> {
+    /// Bytes of the serialised `AnyValue`.
+    fn len(self) -> usize {
+        match self {
+            Self::Str(text) => bytes_len(text.len()),
+            Self::Bool(_) => 2,
+            Self::Int(value) => 1 + wire::varint_len(value.cast_unsigned()),
+            Self::Double(_) => 9,
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Str(text) => wire::put_bytes(out, 1, text.as_bytes()),
+            Self::Bool(value) => out.extend_from_slice(&[2 << 3, u8::from(value)]),
+            Self::Int(value) => {
+                out.push(3 << 3);
+                wire::put_varint(out, value.cast_unsigned());
+            }
+            Self::Double(value) => {
+                out.push(4 << 3 | 1);
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+            Self::Raw(bytes) => out.extend_from_slice(bytes),
         }
     }
 }
 
-fn put_value(out: &mut Vec<u8>, value: PatchValue<'_>) {
-    const VALUE: u32 = 2;
-    let mut number = [0; 11];
-    let bytes = match value {
-        PatchValue::Raw(bytes) => return wire::put_bytes(out, VALUE, bytes),
-        PatchValue::Str(text) => {
-            let len = 1 + wire::varint_len(text.len() as u64) + text.len();
-            wire::put_varint(out, u64::from(VALUE) << 3 | 2);
-            wire::put_varint(out, len as u64);
-            return wire::put_bytes(out, 1, text.as_bytes());
-        }
-        PatchValue::Bool(value) => {
-            number[..2].copy_from_slice(&[2 << 3, u8::from(value)]);
-            2
-        }
-        PatchValue::Int(value) => {
-            wire::put_varint(out, u64::from(VALUE) << 3 | 2);
-            wire::put_varint(out, 1 + wire::varint_len(value.cast_unsigned()) as u64);
-            out.push(3 << 3);
-            return wire::put_varint(out, value.cast_unsigned());
-        }
-        PatchValue::Double(value) => {
-            number[0] = 4 << 3 | 1;
-            number[1..9].copy_from_slice(&value.to_le_bytes());
-            9
-        }
-    };
-    wire::put_bytes(out, VALUE, &number[..bytes]);
+/// The tag and length before a message or text.
+#[inline]
+fn put_header(out: &mut Vec<u8>, number: u32, len: usize) {
+    wire::put_varint(out, u64::from(number) << 3 | 2);
+    wire::put_varint(out, len as u64);
+}
+
+/// Bytes of a message or text with its length and a tag of one byte.
+const fn bytes_len(len: usize) -> usize {
+    1 + wire::varint_len(len as u64) + len
 }
 
 /// The batch as `edit` wants it. Groups that lose their last record are dropped.
@@ -182,7 +193,10 @@ struct Pass<'a, E> {
 /// Where a message being written began, to fix its length or take it back.
 struct Mark {
     tag: usize,
+    length: usize,
     body: usize,
+    /// The length written so far.
+    guess: usize,
 }
 
 impl<E: Edit> Pass<'_, E> {
@@ -197,9 +211,10 @@ impl<E: Edit> Pass<'_, E> {
         let mark = self.open(1, group.len());
         self.patch.begin(1);
         self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
-        let patch_resource = !self.patch.is_empty();
+        let resource = ResourceGroup::new(group).resource();
+        // Where there is no resource, nothing can be removed from it.
+        let patch_resource = !(self.patch.is_empty() || resource.is_empty() && self.patch.added.is_empty());
         if patch_resource {
-            let resource = ResourceGroup::new(group).resource();
             let inner = self.open(1, resource.len());
             self.patched(resource);
             self.close(&inner);
@@ -313,38 +328,32 @@ impl<E: Edit> Pass<'_, E> {
         }
         self.out.extend_from_slice(message.get(copied..).unwrap_or_default());
         self.changed |= !self.patch.added.is_empty();
-        self.patch.put_added(&mut self.out);
+        self.out.extend_from_slice(&self.patch.added);
     }
 
-    /// Begins a message of about `len` bytes.
-    fn open(&mut self, number: u32, len: usize) -> Mark {
+    /// Begins a message of about `guess` bytes.
+    fn open(&mut self, number: u32, guess: usize) -> Mark {
         let tag = self.out.len();
         wire::put_varint(&mut self.out, u64::from(number) << 3 | 2);
-        wire::put_varint(&mut self.out, len as u64);
-        Mark { tag, body: self.out.len() }
+        let length = self.out.len();
+        wire::put_varint(&mut self.out, guess as u64);
+        Mark { tag, length, body: self.out.len(), guess }
     }
 
     /// Ends the message: its length becomes what was written.
     fn close(&mut self, mark: &Mark) {
         let len = self.out.len() - mark.body;
-        let (tag, _) = wire::varint(self.out.get(mark.tag..).unwrap_or_default()).unwrap_or_default();
-        let room = mark.body - mark.tag - wire::varint_len(tag);
-        let mut length = [0; 10];
-        let mut rest = len as u64;
-        let needed = wire::varint_len(rest);
-        for byte in length.iter_mut().take(needed) {
-            *byte = (rest as u8) | 0x80;
-            rest >>= 7;
-        }
-        if let Some(last) = length.get_mut(needed.wrapping_sub(1)) {
-            *last &= 0x7f;
-        }
-        let place = mark.body - room;
-        if needed == room {
-            self.out[place..mark.body].copy_from_slice(&length[..needed]);
-        } else {
-            // The guess was a byte or two off: the message moves.
-            self.out.splice(place..mark.body, length.into_iter().take(needed));
+        if len != mark.guess {
+            let end = self.out.len();
+            wire::put_varint(&mut self.out, len as u64);
+            if self.out.len() - end == mark.body - mark.length {
+                self.out.copy_within(end.., mark.length);
+                self.out.truncate(end);
+            } else {
+                // The guess was a byte too short or too long: the message moves.
+                let length = self.out.split_off(end);
+                self.out.splice(mark.length..mark.body, length);
+            }
         }
     }
 

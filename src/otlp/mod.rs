@@ -7,6 +7,8 @@ pub mod compression;
 pub mod edit;
 pub mod json;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 pub(crate) mod sample;
 mod schema;
 pub mod split;

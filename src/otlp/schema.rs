@@ -65,9 +65,9 @@ impl Message {
     #[inline]
     pub fn field(&self, number: u32) -> Option<&'static Field> {
         // Numbers are nearly dense: the field is at its number less one, or a little before.
-        let fields = self.fields;
-        let last = (number as usize).min(fields.len());
-        fields.get(..last)?.iter().rev().find(|field| field.number == number)
+        let last = (number as usize).min(self.fields.len());
+        let (likely, before) = self.fields.get(..last)?.split_last()?;
+        if likely.number == number { Some(likely) } else { before.iter().rev().find(|field| field.number == number) }
     }
 
     /// The request of a signal.

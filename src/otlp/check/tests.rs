@@ -35,11 +35,12 @@ fn whole_requests_pass_and_their_items_are_counted() {
 
 #[test]
 fn malformed_requests_are_refused_with_their_place() {
-    let table: [(&str, &[u8], &str, usize); 9] = [
+    let table: [(&str, &[u8], &str, usize); 10] = [
         ("tag without a value", &[0x0a], "cut off", 0),
         ("length beyond the end", &[0x0a, 5, 0, 0], "cut off", 0),
         ("overlong varint", &[0x80; 11], "cut off", 0),
         ("group", &[0x0b, 0x0c], "cut off", 0),
+        ("tag of 33 bits", &[0x8a, 0x80, 0x80, 0x80, 0x10, 0], "cut off", 0),
         ("wire type 7", &[0x0f, 1], "cut off", 0),
         ("field number 0", &[0x02, 0], "field number 0", 2),
         ("resourceSpans as varint", &[0x08, 1], "wrong wire type", 2),
