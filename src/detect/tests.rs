@@ -10,7 +10,7 @@ use super::{
 const START: Nanos = 20_700 * DAY;
 const FUNCTIONS: u64 = 12;
 
-/// SplitMix64 (Steele et al. 2014).
+/// `SplitMix64` (Steele et al. 2014).
 struct Random(u64);
 
 impl Random {
@@ -177,8 +177,8 @@ fn what_is_benign_stays_within_the_budget() {
 
 #[test]
 fn what_a_compromised_function_does_is_noticed_at_once() {
-    let (trained, _) = trained(7);
-    assert_eq!(trained.promise().state, PromiseState::Active);
+    let (ready, _) = trained(7);
+    assert_eq!(ready.promise().state, PromiseState::Active);
     let at = START + 14 * DAY + 11 * 60 * MINUTE;
     let usual = Invocation { failed: false, cold: false, ..Invocation::usual(1, at, &mut Random(3)) };
     let read = (Family::Operation, Risk::Read, "dynamodb.GetItem".to_owned(), 300);
@@ -198,14 +198,14 @@ fn what_a_compromised_function_does_is_noticed_at_once() {
         ("a hundred times as long", slow, Tier::Evidence, Feature::Magnitude(Quantity::DurationUs)),
     ];
     for (name, attack, at_least, feature) in table {
-        let mut detector = trained.clone();
+        let mut detector = ready.clone();
         let verdict = attack.observe(&mut detector);
         assert!(verdict.tier >= Some(at_least), "{name}: {verdict:#?}");
         assert_eq!(verdict.evidence[0].feature, feature, "{name}: {verdict:#?}");
         let sum: f64 = verdict.evidence.iter().map(|row| row.bits).sum();
         assert!((sum - verdict.score).abs() < 1e-6, "{name}: the evidence adds up");
     }
-    let mut detector = trained.clone();
+    let mut detector = ready.clone();
     let ordinary = usual.observe(&mut detector);
     assert!(ordinary.tier.is_none() && ordinary.evidence.is_empty(), "{ordinary:?}");
     let without_payment = Invocation { touched: usual.touched[..4].to_vec(), ..usual };

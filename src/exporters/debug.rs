@@ -7,7 +7,7 @@
 //!
 //! Nothing is queued and nothing can fail.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use serde::Deserialize;
 
@@ -86,7 +86,7 @@ fn lines(batch: &Batch) -> impl Iterator<Item = String> {
     records.map(|record| {
         let mut attributes = String::new();
         let on_attribute = |key: &[u8], value: AnyValue<'_>| {
-            attributes.push_str(&format!(" {}={}", String::from_utf8_lossy(key), shown(value)));
+            let _ = write!(attributes, " {}={}", String::from_utf8_lossy(key), shown(value));
         };
         let head = match batch.signal {
             Signal::Traces => {

@@ -12,9 +12,12 @@ pub mod webhook;
 mod answer;
 mod tls;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use crate::{
@@ -40,14 +43,14 @@ fn sending(send: Next, queue: &queue::Config, retry: &retry::Config, context: &C
 /// `send`, counted and watched: for what neither waits nor fails for long.
 fn counted(send: Next, context: &Context) -> Next {
     let labels = [("exporter", context.id.as_str())];
-    let sent = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
+    let delivered = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
     let health = context.shared.get::<Health>(Health::NAME);
-    Arc::new(Counted { send, sent, health, failures: AtomicU32::new(0), component: context.component.clone() })
+    Arc::new(Counted { send, delivered, health, failures: AtomicU32::new(0), component: context.component.clone() })
 }
 
 struct Counted {
     send: Next,
-    sent: [Counter; 3],
+    delivered: [Counter; 3],
     health: Option<Arc<Health>>,
     /// Attempts that failed since the last that did not.
     failures: AtomicU32,
@@ -61,16 +64,15 @@ impl Counted {
         match &outcome {
             Outcome::Accepted => self.succeeded(signal, items),
             Outcome::Partial { rejected, .. } => self.succeeded(signal, items.saturating_sub(*rejected)),
-            Outcome::Retryable { reason, .. } => self.failed(reason),
-            Outcome::Permanent { reason } => self.failed(reason),
+            Outcome::Retryable { reason, .. } | Outcome::Permanent { reason } => self.failed(reason),
             Outcome::Overloaded { .. } => self.failed("the destination is overloaded"),
         }
         outcome
     }
 
     fn succeeded(&self, signal: Signal, items: u64) {
-        if let Some(sent) = self.sent.get(signal as usize) {
-            sent.add(items);
+        if let Some(delivered) = self.delivered.get(signal as usize) {
+            delivered.add(items);
         }
         if self.failures.swap(0, Ordering::Relaxed) >= IN_TROUBLE_AFTER {
             tracing::info!(component = self.component, "delivers again");
@@ -114,7 +116,10 @@ const fn sent(signal: Signal) -> &'static str {
 
 /// Ids and opaque bytes, as people write them.
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ const ZSTD_WINDOW_BITS: u32 = 26;
 /// The most that deflate can expand, RFC 1951: 258 bytes from two bits.
 const DEFLATE_RATIO: usize = 1032;
 
+type Deflate = fn(&mut Compressor, &[u8], &mut [u8]) -> Result<usize, libdeflater::CompressionError>;
+type Inflate = fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, DecompressionError>;
+
 thread_local! {
     // A compressor is some hundred KB: one a thread, not one a request.
     static DEFLATE: RefCell<Compressor> =
@@ -93,11 +96,7 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Vec<u8> {
     }
 }
 
-fn deflate(
-    body: &[u8],
-    bound: fn(&mut Compressor, usize) -> usize,
-    compress: fn(&mut Compressor, &[u8], &mut [u8]) -> Result<usize, libdeflater::CompressionError>,
-) -> Vec<u8> {
+fn deflate(body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {
     DEFLATE.with_borrow_mut(|compressor| {
         let mut out = vec![0; bound(compressor, body.len())];
         // The bound is what the library promises to be enough.
@@ -142,7 +141,7 @@ fn inflate(
     sent: &[u8],
     limit: usize,
     claimed: Option<u32>,
-    decompress: fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, DecompressionError>,
+    decompress: Inflate,
 ) -> Result<Vec<u8>, CompressionError> {
     let most = limit.min(sent.len().saturating_mul(DEFLATE_RATIO));
     let guess = claimed.map_or(sent.len().saturating_mul(4), |claimed| claimed as usize);

@@ -86,6 +86,7 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     }
 }
 
+#[expect(clippy::unit_arg, reason = "writing cannot fail, and every visit ends with it")]
 impl<'de> Visitor<'de> for FieldSeed<'_> {
     type Value = ();
 
@@ -154,8 +155,11 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             }
             Kind::Enum(names) => {
                 let value = names.iter().position(|name| *name == text);
-                let value = value.map(|value| value as i64).or_else(|| text.parse().ok()).ok_or_else(wrong)?;
-                self.put_int(value)
+                let value = value
+                    .and_then(|value| i64::try_from(value).ok())
+                    .or_else(|| text.parse().ok())
+                    .ok_or_else(wrong)?;
+                Ok(self.put_int(value))
             }
             Kind::Double => {
                 let value = match text {
@@ -164,7 +168,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
                     "-Infinity" => f64::NEG_INFINITY,
                     number => number.parse().map_err(|_| wrong())?,
                 };
-                self.put_double(value)
+                Ok(self.put_double(value))
             }
             Kind::Bool | Kind::Message(_) => Err(wrong()),
             _ => match (text.parse::<u64>(), text.parse::<i64>()) {
@@ -181,16 +185,16 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
         if matches!(self.field.kind, Kind::Bool) && !self.many {
-            return self.put_varint(u64::from(value));
+            return Ok(self.put_varint(u64::from(value)));
         }
         Err(E::invalid_type(Unexpected::Bool(value), &self))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
         match (self.field.kind, i64::try_from(value)) {
-            (Kind::Uint64, _) if !self.many => self.put_varint(value),
-            (Kind::Fixed64, _) if !self.many => self.put_fixed64(value),
-            (Kind::Double, Err(_)) => self.put_double(value as f64),
+            (Kind::Uint64, _) if !self.many => Ok(self.put_varint(value)),
+            (Kind::Fixed64, _) if !self.many => Ok(self.put_fixed64(value)),
+            (Kind::Double, Err(_)) => Ok(self.put_double(value as f64)),
             (_, Ok(value)) => self.visit_i64(value),
             (_, Err(_)) => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
         }
@@ -200,9 +204,9 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         let wrong = E::invalid_value(Unexpected::Signed(value), &self);
         match self.field.kind {
             _ if self.many => Err(wrong),
-            Kind::Uint64 => u64::try_from(value).map_err(|_| wrong).and_then(|value| self.put_varint(value)),
-            Kind::Fixed64 => u64::try_from(value).map_err(|_| wrong).and_then(|value| self.put_fixed64(value)),
-            Kind::Uint32 => u32::try_from(value).map_err(|_| wrong).and_then(|value| self.put_varint(u64::from(value))),
+            Kind::Uint64 => u64::try_from(value).map_err(|_| wrong).map(|value| self.put_varint(value)),
+            Kind::Fixed64 => u64::try_from(value).map_err(|_| wrong).map(|value| self.put_fixed64(value)),
+            Kind::Uint32 => u32::try_from(value).map_err(|_| wrong).map(|value| self.put_varint(u64::from(value))),
             Kind::Fixed32 => {
                 let value = u32::try_from(value).map_err(|_| wrong)?;
                 wire::put_varint(self.out, u64::from(self.field.number) << 3 | 5);
@@ -211,12 +215,12 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
             }
             Kind::Sint32 => {
                 let value = i32::try_from(value).map_err(|_| wrong)?;
-                self.put_varint(u64::from(((value << 1) ^ (value >> 31)).cast_unsigned()))
+                Ok(self.put_varint(u64::from(((value << 1) ^ (value >> 31)).cast_unsigned())))
             }
-            Kind::Enum(_) => i32::try_from(value).map_err(|_| wrong).and_then(|_| self.put_int(value)),
-            Kind::Int64 => self.put_int(value),
-            Kind::Sfixed64 => self.put_fixed64(value.cast_unsigned()),
-            Kind::Double => self.put_double(value as f64),
+            Kind::Enum(_) => i32::try_from(value).map_err(|_| wrong).map(|_| self.put_int(value)),
+            Kind::Int64 => Ok(self.put_int(value)),
+            Kind::Sfixed64 => Ok(self.put_fixed64(value.cast_unsigned())),
+            Kind::Double => Ok(self.put_double(value as f64)),
             Kind::Text | Kind::Bytes | Kind::Id | Kind::Bool | Kind::Message(_) => Err(wrong),
         }
     }
@@ -224,7 +228,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         match self.field.kind {
-            Kind::Double if !self.many => self.put_double(value),
+            Kind::Double if !self.many => Ok(self.put_double(value)),
             // Some writers spell integers as 1.0 or 1e9; beyond 2^53 that would be a guess.
             _ if value.fract() == 0.0 && value.abs() <= EXACT => self.visit_i64(value as i64),
             _ => Err(E::invalid_value(Unexpected::Float(value), &self)),
@@ -233,24 +237,22 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
 }
 
 impl FieldSeed<'_> {
-    fn put_varint<E>(self, value: u64) -> Result<(), E> {
+    fn put_varint(self, value: u64) {
         wire::put_varint(self.out, u64::from(self.field.number) << 3);
         wire::put_varint(self.out, value);
-        Ok(())
     }
 
-    fn put_int<E>(self, value: i64) -> Result<(), E> {
-        self.put_varint(value.cast_unsigned())
+    fn put_int(self, value: i64) {
+        self.put_varint(value.cast_unsigned());
     }
 
-    fn put_fixed64<E>(self, value: u64) -> Result<(), E> {
+    fn put_fixed64(self, value: u64) {
         wire::put_varint(self.out, u64::from(self.field.number) << 3 | 1);
         self.out.extend_from_slice(&value.to_le_bytes());
-        Ok(())
     }
 
-    fn put_double<E>(self, value: f64) -> Result<(), E> {
-        self.put_fixed64(value.to_bits())
+    fn put_double(self, value: f64) {
+        self.put_fixed64(value.to_bits());
     }
 }
 

@@ -99,9 +99,10 @@ fn one(kind: Kind, value: Value<'_>, out: &mut Vec<u8>) {
             let value = value as u32;
             write!(out, "{}", (value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
         }
-        (Kind::Int64, Value::Varint(value)) => write!(out, "\"{}\"", value.cast_signed()),
         (Kind::Uint64, Value::Varint(value)) | (Kind::Fixed64, Value::Fixed64(value)) => write!(out, "\"{value}\""),
-        (Kind::Sfixed64, Value::Fixed64(value)) => write!(out, "\"{}\"", value.cast_signed()),
+        (Kind::Int64, Value::Varint(value)) | (Kind::Sfixed64, Value::Fixed64(value)) => {
+            write!(out, "\"{}\"", value.cast_signed())
+        }
         (Kind::Double, Value::Fixed64(bits)) => double(f64::from_bits(bits), out),
         (Kind::Fixed32, Value::Fixed32(value)) => write!(out, "{value}"),
         _ => write!(out, "null"),

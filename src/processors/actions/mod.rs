@@ -25,6 +25,7 @@ pub struct Action {
     /// `delete`, `hash`: which keys; `extract`: what to look for in the value.
     pub pattern: String,
     /// What to do; required.
+    #[expect(clippy::struct_field_names, reason = "the Collector's key")]
     pub action: Option<Verb>,
     /// `convert`: to what.
     pub converted_type: Option<Target>,

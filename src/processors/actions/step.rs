@@ -126,12 +126,14 @@ impl Step {
     }
 }
 
+/// A key, and its serialised value; nothing if removed.
+type Change<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
+
 /// The attributes of a message as the actions so far have left them.
 struct Working<'a> {
     message: &'a [u8],
     field: u32,
-    /// Keys, and their serialised values; nothing if removed.
-    changes: Vec<(&'a [u8], Option<Cow<'a, [u8]>>)>,
+    changes: Vec<Change<'a>>,
 }
 
 impl<'a> Working<'a> {

@@ -196,7 +196,7 @@ fn open(signal: Signal, form: Form, encoding: Encoding, sent: Bytes, limit: usiz
         Encoding::Identity => sent,
         _ => compression::decompress(encoding, &sent, limit).map_err(|error| match error {
             CompressionError::TooLarge { .. } => Refusal::TooLarge { limit },
-            other => Refusal::Malformed(other.to_string()),
+            error @ CompressionError::Malformed { .. } => Refusal::Malformed(error.to_string()),
         })?,
     };
     let body = match form {
