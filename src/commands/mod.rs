@@ -4,6 +4,7 @@
 //! to stdout, everything else to stderr.
 
 pub mod components;
+pub mod demo;
 pub mod print_config;
 pub mod replay;
 pub mod run;
