@@ -37,7 +37,7 @@ pub fn handle(function: Function, run: &mut Run<'_>, payload: Option<Payload>) -
         Function::ConfirmBooking => confirm_booking(run),
         Function::NotifyBooking => notify_booking(run),
         Function::IngestLoyalty => ingest_loyalty(run),
-        Function::GetLoyalty => run.call(Op::dynamo("Query", "loyalty"), 7.0).map(drop),
+        Function::GetLoyalty => get_loyalty(run),
         Function::RefundPayment => refund_payment(run),
         Function::CancelBooking => cancel_booking(run),
         Function::ReleaseSeat => release_seat(run),
@@ -144,6 +144,11 @@ fn ingest_loyalty(run: &mut Run<'_>) -> Result<(), Failure> {
         run.log(Info, 53, "traveller lifted to the next tier".to_owned());
     }
     Ok(())
+}
+
+fn get_loyalty(run: &mut Run<'_>) -> Result<(), Failure> {
+    run.call(Op::dynamo("Query", "loyalty"), 7.0)?;
+    run.call(Op::dynamo("GetItem", "loyalty-tiers"), 4.5).map(drop)
 }
 
 fn refund_payment(run: &mut Run<'_>) -> Result<(), Failure> {

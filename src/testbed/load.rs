@@ -33,9 +33,9 @@ impl Journey {
     /// Spans each brings, to its last compensation; for estimates.
     const fn spans(self) -> f64 {
         match self {
-            Self::Search => 4.3,
-            Self::Book => 27.0,
-            Self::Points => 3.3,
+            Self::Search => 3.9,
+            Self::Book => 24.2,
+            Self::Points => 3.0,
         }
     }
 }
