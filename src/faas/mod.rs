@@ -1,1 +1,18 @@
-//! (under construction)
+//! From any vendor's telemetry to one vocabulary: who ran, what it touched, in what order, how much.
+//!
+//! [`assembler::Assembler`] reads trace and log requests and tells what it saw of each invocation as a
+//! [`detect::observation::Observation`](crate::detect::observation::Observation). On the way [`names`] recognises
+//! attributes, [`identity`] says whose they are, [`template`], [`destination`] and [`statement`] take the ids out,
+//! [`keys`] turns a span into typed keys and [`verbs`] weighs them, [`intern`] remembers the result.
+//!
+//! Everything is bounded, everything tolerates any bytes, and no name is ever built twice for the same telemetry.
+
+pub mod assembler;
+pub mod destination;
+pub mod identity;
+pub mod intern;
+pub mod keys;
+pub mod names;
+pub mod statement;
+pub mod template;
+pub mod verbs;
