@@ -64,6 +64,7 @@ enum Parse {
 
 const ALL: &[Signal] = &Signal::ALL;
 const LOGS: &[Signal] = &[Signal::Logs];
+const TRACES_AND_LOGS: &[Signal] = &[Signal::Traces, Signal::Logs];
 
 /// Every component this binary has.
 #[rustfmt::skip]
@@ -79,6 +80,10 @@ pub const COMPONENTS: &[Component] = &[
         summary: "edits resource attributes", parse: Parse::Processor(processor::<processors::resource::Config>) },
     Component { name: "attributes", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "edits attributes of spans, log records and data points", parse: Parse::Processor(processor::<processors::attributes::Config>) },
+    Component { name: "faas", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "says who ran, in one vocabulary, on every resource", parse: Parse::Processor(processor::<processors::faas::Config>) },
+    Component { name: "anomaly", aliases: &[], kind: Kind::Processor, signals: TRACES_AND_LOGS, produces: LOGS, stability: Stability::Alpha,
+        summary: "learns what functions normally do, annotates, alerts", parse: Parse::Processor(processor::<processors::anomaly::Config>) },
 
     Component { name: "otlp_grpc", aliases: &["otlp"], kind: Kind::Exporter, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "OTLP over gRPC", parse: Parse::Exporter(exporter::<exporters::otlp_grpc::Config>) },

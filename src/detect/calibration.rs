@@ -33,6 +33,8 @@ const LEAST_SCALE: f64 = 1.5;
 const MARGIN: f64 = 1.0;
 /// Above a modelled line while nothing better is known.
 const YOUNG_MARGIN: f64 = 4.0;
+/// No line is drawn below these, however small or quiet the fleet: below them a person would shrug.
+const LEAST: Lines = Lines { page: 7.0, queue: 5.0 };
 /// Function-days kept a day; a larger fleet is represented by its highest scores and a sample of the rest.
 const MOST_UNITS: usize = 20_000;
 
@@ -141,8 +143,9 @@ impl Calibration {
     /// Draws the lines anew.
     pub fn redraw(&mut self, functions: u32) {
         let queue = self.line(self.budget_per_day * 10.0, functions, YOUNG_MARGIN / 2.0);
-        let page = self.line(self.budget_per_day, functions, YOUNG_MARGIN).max(queue);
-        self.lines = Lines { page, queue };
+        let page = self.line(self.budget_per_day, functions, YOUNG_MARGIN);
+        let queue = queue.max(LEAST.queue);
+        self.lines = Lines { page: page.max(queue).max(LEAST.page), queue };
     }
 
     fn line(&self, budget: f64, functions: u32, young_margin: f64) -> f64 {

@@ -255,9 +255,9 @@ fn push_name(out: &mut String, host: &str) -> Place {
     let from = host.rmatch_indices('.').nth(labels - 1).map_or(0, |(at, _)| at + 1);
     let name = host.get(from..).unwrap_or(host);
     if inside {
-        template::push_text(out, name)
+        template::push_text(out, name);
     } else {
-        out.push_str(name)
+        out.push_str(name);
     }
     if inside || !host.contains('.') { Place::Inside } else { Place::Outside }
 }

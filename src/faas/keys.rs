@@ -317,7 +317,7 @@ impl Draft {
             SERVER => self.operation(Risk::Read, "span", span.text_name()),
             CONSUMER => self.received(span),
             _ if dynamo || facts.text(Name::RpcSystem).is_some_and(|system| system.starts_with("aws")) => {
-                self.aws(facts)
+                self.aws(facts);
             }
             _ if facts.text(Name::RpcMethod).is_some() => self.rpc(facts),
             _ if facts.text(Name::DbSystem).is_some() => self.database(facts),

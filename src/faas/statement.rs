@@ -55,11 +55,11 @@ pub fn push_skeleton(out: &mut String, sql: &str) {
             }
             Token::Value => {
                 // `?, ?` is one value more.
-                if !out.ends_with("?,") {
+                if out.ends_with("?,") {
+                    out.pop();
+                } else {
                     space(out, start);
                     out.push('?');
-                } else {
-                    out.pop();
                 }
             }
             Token::LineComment => {

@@ -16,6 +16,7 @@ use super::{Failure, Sources, base, log_warnings, runtime, start_logs};
 use crate::{
     otlp::Batch,
     pipeline::{Outcome, component::Outputs},
+    processors::anomaly::Totals,
     service::Service,
 };
 
@@ -48,9 +49,10 @@ pub fn run(sources: &Sources, arguments: &Arguments) -> Result<(), Failure> {
         let service =
             Service::start_without_receivers(plan, base()).await.map_err(|error| Failure::Work(error.to_string()))?;
         let replayed = replay(&service.inputs(), &arguments.recordings).await;
+        let metrics = service.metrics().clone();
         service.stop().await;
         let report = replayed?;
-        let _ = report.print();
+        let _ = report.print(&Totals::read(&metrics));
         if report.unread > 0 || report.refused > 0 {
             let lost = format!("{} messages unreadable, {} items refused for good", report.unread, report.refused);
             return Err(Failure::Work(lost));
@@ -122,11 +124,14 @@ fn style() -> ProgressStyle {
 }
 
 impl Report {
-    fn print(&self) -> std::io::Result<()> {
+    fn print(&self, totals: &Totals) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         let [spans, points, records] = self.items;
         let rate = (spans + points + records) as f64 / self.seconds.max(1e-9);
         writeln!(out, "replayed     {} requests in {:.1} s, {rate:.0} items/s", self.batches, self.seconds)?;
-        writeln!(out, "items        {spans} spans, {records} log records, {points} metric points")
+        writeln!(out, "items        {spans} spans, {records} log records, {points} metric points")?;
+        writeln!(out, "functions    {} known, {} invocations scored", totals.functions, totals.invocations)?;
+        let [page, queue] = totals.incidents;
+        writeln!(out, "incidents    {page} page, {queue} queue")
     }
 }

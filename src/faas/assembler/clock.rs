@@ -107,7 +107,9 @@ mod tests {
             ("the past of a sound clock", &[(far, 1), (far, 2), (far, 3), (t, 4), (t, 5), (t, 6)], far),
         ] {
             let mut clock = Clock::default();
-            heard.iter().for_each(|(time, trace)| clock.observe(*time, *trace));
+            for (time, trace) in heard {
+                clock.observe(*time, *trace);
+            }
             assert_eq!(clock.now(), now, "{what}");
         }
     }

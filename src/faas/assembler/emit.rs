@@ -129,6 +129,7 @@ impl Press {
         self.keys.clear();
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one observation")]
     fn say(
         &mut self,
         subject: &Subject<'_>,
@@ -217,7 +218,8 @@ impl Press {
 }
 
 /// The same allocation, empty, for borrows of another lifetime.
-fn recycled<'a, 'b>(mut touches: Vec<Touch<'a>>) -> Vec<Touch<'b>> {
+#[expect(clippy::unnecessary_filter_map, reason = "`filter` would keep the first lifetime")]
+fn recycled<'b>(mut touches: Vec<Touch<'_>>) -> Vec<Touch<'b>> {
     touches.clear();
     // Collecting in place keeps the allocation; the element that would be made up never exists.
     touches.into_iter().filter_map(|_| None).collect()

@@ -185,15 +185,12 @@ impl Groups {
         let mut made = None;
         let slot = *self.by_key.entry(key).or_insert_with(|| {
             let slot = free.pop().unwrap_or(slots.len() as u32);
-            match slots.get_mut(slot as usize) {
-                Some(group) => {
-                    group.reuse(key, function, now);
-                    made = Some(group.generation);
-                }
-                None => {
-                    slots.push(Group::new(key, Arc::clone(function), now));
-                    made = Some(0);
-                }
+            if let Some(group) = slots.get_mut(slot as usize) {
+                group.reuse(key, function, now);
+                made = Some(group.generation);
+            } else {
+                slots.push(Group::new(key, Arc::clone(function), now));
+                made = Some(0);
             }
             slot
         });

@@ -61,7 +61,7 @@ fn service_name(service: &str) -> String {
         if let Some(rest) = name.strip_prefix(prefix)
             && !rest.is_empty()
         {
-            name = rest.to_owned();
+            name = String::from(rest);
         }
     }
     SHORT_NAMES.iter().find(|(long, _)| *long == name).map_or(name, |(_, short)| (*short).to_owned())

@@ -22,6 +22,7 @@ struct Row {
 const AWS: (Name, &str) = (Name::RpcSystem, "aws-api");
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn calls_become_keys() {
     let rows = [
         Row {

@@ -34,6 +34,10 @@ const COME_BACK: Duration = Duration::from_secs(1);
 /// Bodies from here on are checked off the I/O threads: they would hold one for more than half a millisecond.
 const LARGE: usize = 1 << 20;
 
+/// How much of a refused body is read, and for how long.
+const HEARD_OUT: usize = 4 << 20;
+const HEARD_OUT_FOR: Duration = Duration::from_secs(1);
+
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -87,6 +91,7 @@ impl Door {
         let announced = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let limit = self.max_bytes + framing;
         if announced > limit {
+            hear_out(body).await;
             return Err(Err(Refusal::TooLarge { limit: self.max_bytes }));
         }
         let mut admitted = self.admission.begin();
@@ -167,6 +172,20 @@ fn hold(admitted: &mut Admitted, bytes: usize) -> Result<(), Heard> {
     if admitted.hold(bytes) { Ok(()) } else { Err(Ok(Outcome::Overloaded { after: COME_BACK })) }
 }
 
+/// Reads on a little: a sender that is cut off while it writes never reads why.
+async fn hear_out(mut body: Incoming) {
+    let mut left = HEARD_OUT;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(HEARD_OUT_FOR, rest).await;
+}
+
 async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &mut Admitted) -> Result<Bytes, Heard> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
@@ -175,6 +194,7 @@ async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &
         let Ok(data) = frame.into_data() else { continue };
         let have = first.as_ref().map_or(whole.len(), Bytes::len) + data.len();
         if have > limit {
+            hear_out(body).await;
             return Err(Err(Refusal::TooLarge { limit }));
         }
         hold(admitted, have)?;

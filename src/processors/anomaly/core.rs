@@ -1,0 +1,345 @@
+//! The one detector behind an `anomaly` id: where `faas`, `detect` and `incidents` meet.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use super::{Annotated, Config, annotate::Marks, outbox::Outbox, state::State};
+use crate::{
+    detect::{
+        Detector,
+        observation::Nanos,
+        verdict::{Promise, PromiseState, Tier},
+    },
+    faas::assembler::{self, Assembler, Invocation},
+    incidents::{Change, ChangeKind, Finding, FunctionRef, Incidents, record, text},
+    otlp::Signal,
+    pipeline::{
+        Batch, Next,
+        component::{Context, StartError},
+    },
+    telemetry::{Counter, Gauge, Metrics},
+};
+
+/// Functions known at once; beyond, those unseen longest are forgotten. Some 12 KB each.
+const MAX_FUNCTIONS: usize = 100_000;
+/// How often an idle stream's clock is moved, and what is due is done.
+const TICK: Duration = Duration::from_secs(1);
+/// A live stream without telemetry for this long is idle: its clock goes on with the wall's.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+/// Telemetry whose own time is further from the wall's is a recording: no clock moves it but its own.
+const LIVE_WITHIN: Duration = Duration::from_mins(10);
+/// How often what was learned is saved.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+
+/// One detector with everything around it.
+pub struct Core {
+    model: Mutex<Model>,
+    outbox: Outbox,
+    state: Option<State>,
+    gauges: Gauges,
+    component: String,
+}
+
+struct Model {
+    config: Config,
+    assembler: Assembler,
+    detector: Detector,
+    incidents: Incidents,
+    last_seen: Instant,
+    scored: Counter,
+    /// Pages and queued incidents opened.
+    opened: [Counter; 2],
+}
+
+impl Core {
+    /// The core of the component being built: made by the first pipeline that lists it, shared with the others, kept
+    /// over reloads.
+    pub fn shared(config: &Config, context: &Context) -> Result<Arc<Self>, StartError> {
+        if let Some(core) = context.shared.get::<Self>(&context.component) {
+            core.reconfigure(config, context)?;
+            return Ok(core);
+        }
+        let core = Arc::new(Self::new(config, context)?);
+        context.shared.put(&context.component, core.clone());
+        tokio::spawn(keep_time(Arc::downgrade(&core)));
+        Ok(core)
+    }
+
+    fn new(config: &Config, context: &Context) -> Result<Self, StartError> {
+        let labels = [("processor", context.id.as_str())];
+        let mut detector = Detector::new(settings(config));
+        let mut incidents = Incidents::new(crate::incidents::Settings::default());
+        let state = State::of(config, context)?;
+        if let Some(state) = &state {
+            state.load(&mut detector, &mut incidents).map_err(|error| context.error(error.to_string()))?;
+        }
+        let opened = |tier: Tier| {
+            let labels = [("processor", context.id.as_str()), ("tier", tier.name())];
+            context.metrics.counter(OPENED, "Incidents opened.", &labels)
+        };
+        let dropped = context.metrics.counter("sekisho_alerts_dropped", "Alerts that were lost.", &labels);
+        let model = Model {
+            config: config.clone(),
+            assembler: Assembler::new(assembler::Settings::default()),
+            detector,
+            incidents,
+            last_seen: Instant::now(),
+            scored: context.metrics.counter(SCORED, "Invocations scored.", &labels),
+            opened: [opened(Tier::Page), opened(Tier::Queue)],
+        };
+        let gauges = Gauges::new(&context.metrics, &context.id);
+        gauges.refresh(&model);
+        let outbox = Outbox::new(&context.component, dropped);
+        Ok(Self { model: Mutex::new(model), outbox, state, gauges, component: context.component.clone() })
+    }
+
+    fn reconfigure(&self, config: &Config, context: &Context) -> Result<(), StartError> {
+        let mut model = self.model();
+        if config.state != model.config.state {
+            return Err(context.error("`state` cannot be changed by a reload; restart the gateway"));
+        }
+        model.detector.set_budget(config.budget.per_day());
+        model.config = config.clone();
+        Ok(())
+    }
+
+    /// Where incidents go from now on.
+    pub fn send_alerts_to(&self, alerts: Option<Next>) {
+        self.outbox.send_to(alerts);
+    }
+
+    /// Learns from a request, raises what is to be raised, and says what to write onto its records.
+    pub fn see(&self, batch: &Batch, annotated: Annotated) -> Marks {
+        let mut marks = Marks::default();
+        let mut changes = Vec::new();
+        let mut model = self.model();
+        let Model { assembler, detector, incidents, scored, last_seen, .. } = &mut *model;
+        *last_seen = Instant::now();
+        let mut judge = |invocation: Invocation<'_>| {
+            scored.add(1);
+            judge(&invocation, detector, incidents, annotated, &mut marks, &mut changes);
+        };
+        match batch.signal {
+            Signal::Traces => assembler.traces(&batch.body, &mut judge),
+            Signal::Logs => assembler.logs(&batch.body, &mut judge),
+            Signal::Metrics => {}
+        }
+        let watermark = assembler.watermark();
+        detector.advance(watermark);
+        changes.extend(incidents.advance(watermark));
+        self.tell(&mut model, &changes);
+        self.gauges.refresh(&model);
+        drop(model);
+        marks.sort();
+        marks
+    }
+
+    /// Moves the clock on to `now`: closes invocations that stay unfinished, matures what was learned.
+    fn advance(&self, now: Nanos) {
+        let mut changes = Vec::new();
+        let mut model = self.model();
+        let Model { assembler, detector, incidents, scored, .. } = &mut *model;
+        let mut marks = Marks::default();
+        assembler.advance(now, &mut |invocation| {
+            scored.add(1);
+            judge(&invocation, detector, incidents, Annotated::None, &mut marks, &mut changes);
+        });
+        detector.advance(now);
+        changes.extend(incidents.advance(now));
+        self.tell(&mut model, &changes);
+        self.gauges.refresh(&model);
+    }
+
+    /// Lets the clock of an idle live stream go on with the wall's.
+    fn tick(&self) {
+        let model = self.model();
+        let (watermark, idle) = (model.assembler.watermark(), model.last_seen.elapsed());
+        drop(model);
+        let wall = wall_clock();
+        let live = watermark.abs_diff(wall) < nanos(LIVE_WITHIN);
+        let now = if live && idle > IDLE_AFTER { wall.max(watermark) } else { watermark };
+        self.advance(now);
+    }
+
+    /// Sends alerts and writes the log about `changes`; what an incident showed must not be learned as normal.
+    fn tell(&self, model: &mut Model, changes: &[Change]) {
+        for Change { kind, incident } in changes {
+            if *kind == ChangeKind::Opened {
+                let [page, queue] = &model.opened;
+                if incident.tier == Tier::Page { page } else { queue }.add(1);
+                for function in &incident.functions {
+                    model.detector.veto(function.hash, incident.first_seen);
+                }
+            }
+            let (id, tier, state) = (&incident.id, incident.tier.name(), kind.name());
+            tracing::info!(component = self.component, id, tier, state, "{}", incident.headline);
+        }
+        if !changes.is_empty() {
+            let promise = model.detector.promise();
+            self.outbox.put(record::alerts_request(changes, &promise, wall_clock()));
+        }
+    }
+
+    /// Scores what is still open, hands on all alerts, saves what was learned.
+    pub async fn drain(&self) {
+        self.advance(Nanos::MAX);
+        self.outbox.flush().await;
+        self.save().await;
+    }
+
+    async fn save(&self) {
+        let Some(state) = &self.state else { return };
+        let changed = {
+            let mut model = self.model();
+            let Model { detector, incidents, .. } = &mut *model;
+            State::changed(detector, incidents)
+        };
+        if let Err(error) = state.save(changed).await {
+            tracing::warn!(
+                component = self.component,
+                %error,
+                "what was learned could not be saved; trying again with the next save"
+            );
+        }
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn settings(config: &Config) -> crate::detect::Settings {
+    crate::detect::Settings { budget_per_day: config.budget.per_day(), max_functions: MAX_FUNCTIONS }
+}
+
+/// Scores one invocation and files the verdict.
+fn judge(
+    invocation: &Invocation<'_>,
+    detector: &mut Detector,
+    incidents: &mut Incidents,
+    annotated: Annotated,
+    marks: &mut Marks,
+    changes: &mut Vec<Change>,
+) {
+    let seen = &invocation.observation;
+    let verdict = detector.observe(seen);
+    let function = FunctionRef { hash: seen.function, name: seen.function_name, version: seen.version };
+    if verdict.tier.is_some() {
+        changes.extend(incidents.report(Finding {
+            function,
+            resource: invocation.resource,
+            verdict: &verdict,
+            invocation_id: seen.invocation_id,
+            trace_id: invocation.trace_id,
+            span_id: invocation.span_id,
+            at: seen.end,
+        }));
+    }
+    let wanted = match annotated {
+        Annotated::All => true,
+        Annotated::Anomalous => verdict.is_anomaly(),
+        Annotated::None => false,
+    };
+    if wanted {
+        marks.add(invocation.records, &verdict, || {
+            let reason = text::headline(function, &verdict.evidence, verdict.sample_size);
+            (reason, incidents.of_function(seen.function, seen.end).map(|incident| incident.id.clone()))
+        });
+    }
+}
+
+/// Ticks and saves for as long as the core lives.
+async fn keep_time(core: Weak<Core>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut saved = Instant::now();
+    loop {
+        ticks.tick().await;
+        let Some(core) = core.upgrade() else { return };
+        let ticked = core.clone();
+        let _ = tokio::task::spawn_blocking(move || ticked.tick()).await;
+        if saved.elapsed() >= SAVE_EVERY {
+            core.save().await;
+            saved = Instant::now();
+        }
+    }
+}
+
+fn wall_clock() -> Nanos {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanos)
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+const SCORED: &str = "sekisho_invocations_scored";
+const OPENED: &str = "sekisho_incidents_opened";
+const FUNCTIONS: &str = "sekisho_functions";
+
+struct Gauges {
+    functions: Gauge,
+    open_invocations: Gauge,
+    open_incidents: Gauge,
+    line: Gauge,
+    budget: Gauge,
+    realised_pages: Gauge,
+    realised_days: Gauge,
+    active: Gauge,
+    unattributed: Gauge,
+}
+
+impl Gauges {
+    fn new(metrics: &Metrics, processor: &str) -> Self {
+        let gauge = |name, help| metrics.gauge(name, help, &[("processor", processor)]);
+        Self {
+            functions: gauge(FUNCTIONS, "Functions known."),
+            open_invocations: gauge("sekisho_invocations_open", "Invocations whose handler has not been seen yet."),
+            open_incidents: gauge("sekisho_incidents_open", "Incidents open now."),
+            line: gauge("sekisho_line_bits", "The page line, in standardised bits."),
+            budget: gauge("sekisho_budget_pages_per_day", "False pages accepted a day, for the whole fleet."),
+            realised_pages: gauge("sekisho_realised_pages", "Pages raised in the trailing window."),
+            realised_days: gauge("sekisho_realised_days", "Days of that window."),
+            active: gauge("sekisho_promise_active", "1 while the budget is promised; 0 while learning or suspended."),
+            unattributed: gauge("sekisho_records_unattributed", "Records that name no function; passed unscored."),
+        }
+    }
+
+    fn refresh(&self, model: &Model) {
+        let Promise { budget_per_day, state, realised: (pages, days), .. } = model.detector.promise();
+        self.functions.set(model.detector.functions() as f64);
+        self.open_invocations.set(model.assembler.open() as f64);
+        self.open_incidents.set(model.incidents.open().len() as f64);
+        self.line.set(model.detector.line());
+        self.budget.set(budget_per_day);
+        self.realised_pages.set(f64::from(pages));
+        self.realised_days.set(f64::from(days));
+        self.active.set(f64::from(u8::from(state == PromiseState::Active)));
+        self.unattributed.set(model.assembler.counters().unattributed as f64);
+    }
+}
+
+/// What all detectors of a process have done, for a closing report.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Functions known.
+    pub functions: u64,
+    /// Invocations scored.
+    pub invocations: u64,
+    /// Incidents opened as pages, and as queued.
+    pub incidents: [u64; 2],
+}
+
+impl Totals {
+    /// Read from the process's own metrics.
+    pub fn read(metrics: &Metrics) -> Self {
+        let sum = |name, label| metrics.sum(name, label) as u64;
+        Self {
+            functions: sum(FUNCTIONS, None),
+            invocations: sum(SCORED, None),
+            incidents: [Tier::Page, Tier::Queue].map(|tier| sum(OPENED, Some(("tier", tier.name())))),
+        }
+    }
+}

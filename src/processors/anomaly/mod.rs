@@ -1,0 +1,126 @@
+//! Learns what every function normally does, annotates what is not normal, raises incidents.
+//!
+//! ```yaml
+//! anomaly:
+//!   budget: 1/week        # false pages you accept, for the whole fleet; the only number you set
+//!   annotate: anomalous   # which spans and log records carry `anomaly.*`: anomalous, all, none
+//!   state: file_storage   # the extension that keeps what was learned over restarts; none: memory only
+//! ```
+//!
+//! One id is one detector: listed in several pipelines, it is the same instance, so that traces and logs feed one
+//! model. Listed as a *receiver* of a logs pipeline, it sends its incidents there, as OTLP log records.
+//!
+//! Nothing is held back to be scored and nothing is refused for a score. What cannot be attributed to a function
+//! passes unscored, with a count. A store that fails costs what would have been remembered, never telemetry.
+
+mod annotate;
+mod core;
+mod outbox;
+mod state;
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+pub use self::core::Totals;
+use self::{annotate::Annotate, core::Core};
+use crate::{
+    config::{Check, Rate, Report},
+    otlp::{Signal, edit::edit},
+    pipeline::{
+        Batch, Boxed, Consumer, Next, Outcome,
+        component::{Context, ProcessorConfig, StartError},
+    },
+};
+
+/// Requests with more items than this are scored off the I/O threads: they would hold one for half a millisecond.
+const MANY_ITEMS: usize = 500;
+
+/// The configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// False pages accepted, for the whole fleet.
+    pub budget: Rate,
+    /// What is annotated.
+    pub annotate: Annotated,
+    /// Id of the extension that keeps state.
+    pub state: Option<String>,
+}
+
+/// Which records of scored invocations carry annotations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Annotated {
+    /// Those of invocations of tier queue or page.
+    #[default]
+    Anomalous,
+    /// Those of every scored invocation.
+    All,
+    /// None.
+    None,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { budget: Rate::weekly(1.0), annotate: Annotated::default(), state: None }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        if self.budget.per_day() <= 0.0 {
+            report.error("budget", "must be more than 0").hint("1/week suits most; 1/day while you get to know it");
+        }
+    }
+}
+
+impl ProcessorConfig for Config {
+    fn build(&self, _signal: Signal, next: Next, context: &Context) -> Result<Next, StartError> {
+        let core = Core::shared(self, context)?;
+        Ok(Arc::new(Anomaly { core, annotated: self.annotate, next }))
+    }
+
+    fn attach(&self, alerts: Option<Next>, context: &Context) -> Result<(), StartError> {
+        Core::shared(self, context)?.send_alerts_to(alerts);
+        Ok(())
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.state.iter().map(|id| ("state", id.as_str())).collect()
+    }
+}
+
+struct Anomaly {
+    core: Arc<Core>,
+    annotated: Annotated,
+    next: Next,
+}
+
+impl Anomaly {
+    async fn take(&self, batch: Batch) -> Outcome {
+        let annotated = if batch.items > MANY_ITEMS {
+            let (core, which, given) = (self.core.clone(), self.annotated, batch.clone());
+            // A panic while scoring must not cost telemetry: the batch goes on as it came.
+            tokio::task::spawn_blocking(move || score(&core, which, &given)).await.unwrap_or(batch)
+        } else {
+            score(&self.core, self.annotated, &batch)
+        };
+        self.next.consume(annotated).await
+    }
+}
+
+impl Consumer for Anomaly {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(self.take(batch))
+    }
+
+    fn drain(&self) -> Boxed<'_, ()> {
+        Box::pin(self.core.drain())
+    }
+}
+
+fn score(core: &Core, annotated: Annotated, batch: &Batch) -> Batch {
+    let marks = core.see(batch, annotated);
+    if marks.is_empty() { batch.clone() } else { edit(batch, &mut Annotate::new(&marks)) }
+}

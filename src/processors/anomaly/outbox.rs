@@ -1,0 +1,95 @@
+//! Alerts on their way out: a bounded queue and one task, so that a slow destination never holds up telemetry.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    pipeline::{Batch, Next, Outcome},
+    telemetry::Counter,
+};
+
+/// Alerts that may wait; a fleet that raises more at once has one incident, not a thousand.
+const WAITING: usize = 1024;
+/// First pause when the pipeline gives no hint; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+enum Item {
+    Alerts(Batch),
+    Flushed(oneshot::Sender<()>),
+}
+
+/// The queue's entrance.
+pub struct Outbox {
+    items: mpsc::Sender<Item>,
+    to: Arc<ArcSwapOption<Next>>,
+    dropped: Counter,
+    component: String,
+}
+
+impl Outbox {
+    /// An outbox without a destination; its task ends when the outbox is dropped.
+    pub fn new(component: &str, dropped: Counter) -> Self {
+        let (items, queue) = mpsc::channel(WAITING);
+        let to = Arc::new(ArcSwapOption::empty());
+        tokio::spawn(carry(queue, to.clone(), dropped.clone(), component.to_owned()));
+        Self { items, to, dropped, component: component.to_owned() }
+    }
+
+    /// Where alerts go from now on.
+    pub fn send_to(&self, next: Option<Next>) {
+        self.to.store(next.map(Arc::new));
+    }
+
+    /// Puts alerts in. When the queue is full they are lost, and that is said.
+    pub fn put(&self, alerts: Batch) {
+        let count = alerts.items as u64;
+        if self.to.load().is_some() && self.items.try_send(Item::Alerts(alerts)).is_err() {
+            self.dropped.add(count);
+            tracing::error!(component = self.component, count, "alerts dropped: too many wait for their destination");
+        }
+    }
+
+    /// Returns when everything put in before has been handed on.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.items.send(Item::Flushed(done)).await.is_ok() {
+            let _ = flushed.await;
+        }
+    }
+}
+
+async fn carry(mut queue: mpsc::Receiver<Item>, to: Arc<ArcSwapOption<Next>>, dropped: Counter, component: String) {
+    while let Some(item) = queue.recv().await {
+        match item {
+            Item::Alerts(alerts) => deliver(alerts, &to, &dropped, &component).await,
+            Item::Flushed(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+async fn deliver(alerts: Batch, to: &ArcSwapOption<Next>, dropped: &Counter, component: &str) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Looked up for every attempt: a reload may have changed the pipeline.
+        let Some(next) = to.load_full() else { return };
+        let hint = match next.consume(alerts.clone()).await {
+            Outcome::Accepted => return,
+            Outcome::Partial { rejected, message } => return refused(rejected, &message, dropped, component),
+            Outcome::Permanent { reason } => return refused(alerts.items as u64, &reason, dropped, component),
+            Outcome::Retryable { after, .. } => after,
+            Outcome::Overloaded { after } => Some(after),
+        };
+        tokio::time::sleep(hint.unwrap_or(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn refused(count: u64, reason: &str, dropped: &Counter, component: &str) {
+    dropped.add(count);
+    tracing::error!(component, count, reason, "alerts dropped: refused for good");
+}

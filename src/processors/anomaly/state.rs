@@ -1,0 +1,95 @@
+//! What was learned, in the store: one record a function, one for the fleet, one for open incidents.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+
+use super::Config;
+use crate::{
+    detect::Detector,
+    extensions::file_storage::{Store, StoreError},
+    incidents::Incidents,
+    pipeline::component::{Context, StartError},
+};
+
+/// Key of the record of open incidents; the detector's keys are hexadecimal.
+const INCIDENTS: &str = "incidents";
+
+/// One component's place in the store.
+pub struct State {
+    store: Arc<Store>,
+    namespace: String,
+    component: String,
+    /// Records that are not on disk yet, kept until a save succeeds.
+    unsaved: tokio::sync::Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl State {
+    /// The place `config` asks for, if it asks for one.
+    pub fn of(config: &Config, context: &Context) -> Result<Option<Self>, StartError> {
+        let Some(id) = &config.state else { return Ok(None) };
+        let store = context
+            .shared
+            .get::<Store>(id)
+            .ok_or_else(|| context.error(format!("state: `{id}` is not a running store; add a `file_storage`")))?;
+        Ok(Some(Self {
+            store,
+            namespace: context.id.clone(),
+            component: context.component.clone(),
+            unsaved: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Teaches `detector` and `incidents` what is stored. A damaged record is left out and said: that function is
+    /// learned anew.
+    pub fn load(&self, detector: &mut Detector, incidents: &mut Incidents) -> Result<(), StoreError> {
+        let (mut records, mut damaged) = (0_u64, 0_u64);
+        self.store.iterate(&self.namespace, |key, value| {
+            records += 1;
+            let restored = if key == INCIDENTS {
+                Incidents::restore(value, crate::incidents::Settings::default())
+                    .map(|restored| *incidents = restored)
+                    .is_ok()
+            } else {
+                bytes(key).is_some_and(|key| detector.restore(&key, value).is_ok())
+            };
+            damaged += u64::from(!restored);
+        })?;
+        let component = &self.component;
+        if damaged > 0 {
+            tracing::warn!(component, damaged, "saved records are damaged; what they held is learned anew");
+        }
+        if records > 0 {
+            tracing::info!(component, functions = detector.functions(), "goes on with what was learned before");
+        }
+        Ok(())
+    }
+
+    /// What has changed since the last call.
+    pub fn changed(detector: &mut Detector, incidents: &Incidents) -> Vec<(String, Vec<u8>)> {
+        let mut records = vec![(INCIDENTS.to_owned(), incidents.snapshot())];
+        detector.snapshot_dirty(&mut |key, value| records.push((hexadecimal(key), value.to_vec())));
+        records
+    }
+
+    /// Writes `changed` and whatever an earlier save could not, all or none.
+    pub async fn save(&self, changed: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        let mut unsaved = self.unsaved.lock().await;
+        unsaved.extend(changed);
+        let (namespace, records) = (self.namespace.clone(), unsaved.clone().into_iter().collect::<Vec<_>>());
+        self.store.run(move |store| store.put_all(&namespace, &records)).await?;
+        unsaved.clear();
+        Ok(())
+    }
+}
+
+fn hexadecimal(key: &[u8]) -> String {
+    key.iter().fold(String::with_capacity(2 * key.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
+    let digits = hexadecimal.as_bytes();
+    (digits.len().is_multiple_of(2))
+        .then(|| digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect())?
+}
