@@ -4,6 +4,7 @@
 //! to stdout, everything else to stderr.
 
 pub mod components;
+pub mod demo;
 pub mod print_config;
 pub mod replay;
 pub mod run;
@@ -39,6 +40,8 @@ enum Command {
     Components,
     /// Print the configuration as merged and expanded, secrets redacted
     PrintConfig,
+    /// Watch a gateway learn a simulated airline and catch those who break in, in about a minute
+    Demo(demo::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
 }
@@ -74,6 +77,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Validate) => validate::run(&cli.sources),
         Some(Command::Components) => components::run(),
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
+        Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
     };
     let (code, message) = match done {
