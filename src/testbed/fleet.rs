@@ -59,12 +59,14 @@ pub struct Lease {
     slot: usize,
 }
 
-impl Fleet {
+impl Default for Fleet {
     /// Nothing is running yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { pools: Function::ALL.map(|_| Pool::default()).into(), made: 0 }
     }
+}
 
+impl Fleet {
     /// Takes the instance that was used last of those that are free, or makes one. [`Fleet::give_back`] must follow
     /// before the next call.
     pub fn take(&mut self, function: Function, release: Release, at: Nanos, rng: &mut Rng) -> Option<Lease> {

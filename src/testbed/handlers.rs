@@ -59,7 +59,7 @@ fn search_flights(run: &mut Run<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     run.call(Op::dynamo("Query", "flights"), 9.0)?;
-    for _ in 0..1 + run.rng.below(2) {
+    for _ in 0..=run.rng.below(2) {
         run.call(Op::dynamo("GetItem", "fares"), 4.5)?;
     }
     if run.happens(0.35) {

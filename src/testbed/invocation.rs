@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
         let mut failure = None;
         if op.service == Service::DynamoDb && self.given.throttled && self.happens(0.25) {
             retries = 1 + self.rng.below(3);
-            wait_ms += 60.0 * self.rng.unit() * (1 << retries) as f64;
+            wait_ms += 60.0 * self.rng.unit() * f64::from(1 << retries);
             failure = self.happens(0.12).then_some(THROTTLED);
         }
         self.record(op, wait_ms, retries, failure)

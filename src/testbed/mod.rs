@@ -145,7 +145,7 @@ impl Airline {
             planned_until: options.start,
             pending: BinaryHeap::new(),
             called: 0,
-            fleet: Fleet::new(),
+            fleet: Fleet::default(),
             encoder: Encoder::default(),
             forwarder: Forwarder::default(),
             posted: VecDeque::new(),
@@ -225,9 +225,10 @@ impl Airline {
         self.push(Call { at, number: 0, function, trace_id, parent: None, malice, attempt: 0 });
     }
 
-    fn push(&mut self, call: Call) {
+    fn push(&mut self, mut call: Call) {
         self.called += 1;
-        self.pending.push(Reverse(Call { number: self.called, ..call }));
+        call.number = self.called;
+        self.pending.push(Reverse(call));
     }
 
     fn invoke(&mut self, call: &Call) {
