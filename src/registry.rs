@@ -1,10 +1,23 @@
 //! The one table: type name and aliases → kind, signals, stability, constructor.
 //!
 //! [`plan`] turns a structurally sound configuration into typed component configurations, reporting everything wrong
-//! with any of them.
+//! with any of them. [`schema()`] tells editors the same.
+//!
+//! A new component needs:
+//!
+//! 1. a `Config` in its own file: `Deserialize`, `JsonSchema` (its doc comments become the editor's help), `Default`,
+//!    [`Check`] and one of the four traits of [`component`](crate::pipeline::component). Durations are
+//!    `#[serde(with = "crate::config::DurationText")]`; enums and structs inside other structs are `Serialize` too, so
+//!    that the schema shows their defaults. A row does not compile without them;
+//! 2. a row in [`COMPONENTS`];
+//! 3. a row in the README's table;
+//! 4. an example under `config-examples/`, if a newcomer would want one.
+
+mod schema;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -14,6 +27,8 @@ use crate::{
     pipeline::component::{ExporterConfig, ExtensionConfig, Id, ProcessorConfig, ReceiverConfig},
     processors, receivers,
 };
+
+pub use schema::schema;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -56,10 +71,16 @@ impl Stability {
 
 #[derive(Debug)]
 enum Parse {
-    Receiver(fn(&Node, &mut Problems) -> Box<dyn ReceiverConfig>),
-    Processor(fn(&Node, &mut Problems) -> Box<dyn ProcessorConfig>),
-    Exporter(fn(&Node, &mut Problems) -> Box<dyn ExporterConfig>),
-    Extension(fn(&Node, &mut Problems) -> Box<dyn ExtensionConfig>),
+    Receiver(fn(&Node, &mut Problems) -> Typed<dyn ReceiverConfig>),
+    Processor(fn(&Node, &mut Problems) -> Typed<dyn ProcessorConfig>),
+    Exporter(fn(&Node, &mut Problems) -> Typed<dyn ExporterConfig>),
+    Extension(fn(&Node, &mut Problems) -> Typed<dyn ExtensionConfig>),
+}
+
+/// What a row knows of a component's configuration struct.
+struct Typed<C: ?Sized> {
+    config: Box<C>,
+    schema: fn() -> serde_json::Value,
 }
 
 const ALL: &[Signal] = &Signal::ALL;
@@ -131,22 +152,22 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
     for kind in Kind::ALL {
         for (id, declared) in root.section(kind) {
             let Some(component) = find(kind, &id.kind) else {
-                unknown(kind, id, declared, problems);
+                unknown(kind, id, declared, root.section(kind).keys(), problems);
                 continue;
             };
             let (id, node) = (id.clone(), declared.node.clone());
             match component.parse {
                 Parse::Receiver(parse) => {
-                    plan.receivers.insert(id, Planned { config: parse(&node, problems), node });
+                    plan.receivers.insert(id, Planned { config: parse(&node, problems).config, node });
                 }
                 Parse::Processor(parse) => {
-                    plan.processors.insert(id, Planned { config: parse(&node, problems), node });
+                    plan.processors.insert(id, Planned { config: parse(&node, problems).config, node });
                 }
                 Parse::Exporter(parse) => {
-                    plan.exporters.insert(id, Planned { config: parse(&node, problems), node });
+                    plan.exporters.insert(id, Planned { config: parse(&node, problems).config, node });
                 }
                 Parse::Extension(parse) => {
-                    plan.extensions.insert(id, Planned { config: parse(&node, problems), node });
+                    plan.extensions.insert(id, Planned { config: parse(&node, problems).config, node });
                 }
             }
         }
@@ -163,15 +184,25 @@ pub fn find(kind: Kind, name: &str) -> Option<&'static Component> {
     COMPONENTS.iter().find(|known| known.kind == kind && (known.name == name || known.aliases.contains(&name)))
 }
 
-fn unknown(kind: Kind, id: &Id, declared: &config::Component, problems: &mut Problems) {
+fn unknown<'a>(
+    kind: Kind,
+    id: &Id,
+    declared: &config::Component,
+    mut siblings: impl Iterator<Item = &'a Id>,
+    problems: &mut Problems,
+) {
     let names: Vec<&str> = COMPONENTS
         .iter()
         .filter(|known| known.kind == kind)
         .flat_map(|known| std::iter::once(known.name).chain(known.aliases.iter().copied()))
         .collect();
     let path = format!("{}::{id}", kind.section());
+    problems.retract_warnings(&path);
     let problem = problems.error(declared.span, &path, format!("unknown {} type `{}`", kind.name(), id.kind));
-    if names.is_empty() {
+    if let Some(owner) = siblings.find(|sibling| find(kind, &sibling.kind).is_some_and(|known| known.has_key(&id.kind)))
+    {
+        problem.hint(format!("`{}` is a key of `{owner}`: indent it further", id.kind));
+    } else if names.is_empty() {
         problem.hint(format!("this version has no {}", kind.section()));
     } else {
         problem.suggest(&id.kind, &names);
@@ -240,30 +271,30 @@ fn check_alerts(root: &Root, problems: &mut Problems) {
     }
 }
 
-fn receiver<C>(node: &Node, problems: &mut Problems) -> Box<dyn ReceiverConfig>
+fn receiver<C>(node: &Node, problems: &mut Problems) -> Typed<dyn ReceiverConfig>
 where
-    C: DeserializeOwned + Default + Check + ReceiverConfig + 'static,
+    C: DeserializeOwned + Default + Check + JsonSchema + ReceiverConfig + 'static,
 {
-    Box::new(config::decode::<C>(node, problems))
+    Typed { config: Box::new(config::decode_placed::<C>(node, problems)), schema: config::component_schema::<C> }
 }
 
-fn processor<C>(node: &Node, problems: &mut Problems) -> Box<dyn ProcessorConfig>
+fn processor<C>(node: &Node, problems: &mut Problems) -> Typed<dyn ProcessorConfig>
 where
-    C: DeserializeOwned + Default + Check + ProcessorConfig + 'static,
+    C: DeserializeOwned + Default + Check + JsonSchema + ProcessorConfig + 'static,
 {
-    Box::new(config::decode::<C>(node, problems))
+    Typed { config: Box::new(config::decode_placed::<C>(node, problems)), schema: config::component_schema::<C> }
 }
 
-fn exporter<C>(node: &Node, problems: &mut Problems) -> Box<dyn ExporterConfig>
+fn exporter<C>(node: &Node, problems: &mut Problems) -> Typed<dyn ExporterConfig>
 where
-    C: DeserializeOwned + Default + Check + ExporterConfig + 'static,
+    C: DeserializeOwned + Default + Check + JsonSchema + ExporterConfig + 'static,
 {
-    Box::new(config::decode::<C>(node, problems))
+    Typed { config: Box::new(config::decode_placed::<C>(node, problems)), schema: config::component_schema::<C> }
 }
 
-fn extension<C>(node: &Node, problems: &mut Problems) -> Box<dyn ExtensionConfig>
+fn extension<C>(node: &Node, problems: &mut Problems) -> Typed<dyn ExtensionConfig>
 where
-    C: DeserializeOwned + Default + Check + ExtensionConfig + 'static,
+    C: DeserializeOwned + Default + Check + JsonSchema + ExtensionConfig + 'static,
 {
-    Box::new(config::decode::<C>(node, problems))
+    Typed { config: Box::new(config::decode_placed::<C>(node, problems)), schema: config::component_schema::<C> }
 }

@@ -23,6 +23,40 @@ fn validate_reports_every_mistake_with_place_and_nearest_name() {
 }
 
 #[test]
+fn validate_tells_editors_in_json_and_people_without_colour_in_a_pipe() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("bad.yaml"), TWO_MISTAKES).unwrap();
+    let (code, stdout, stderr) = sekisho(&["validate", "--config", "bad.yaml", "--output", "json"], directory.path());
+    assert_eq!((code, stderr.as_str()), (Some(2), ""));
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["valid"], &report["errors"]), (&false.into(), &2.into()), "{report:#}");
+    let misspelt = &report["problems"][0];
+    let place = ["line", "column", "end_column"].map(|key| misspelt[key].as_u64().unwrap());
+    assert_eq!(place, [2, 39, 47], "{misspelt:#}");
+    assert_eq!(misspelt["file"], "bad.yaml");
+    assert_eq!(misspelt["path"], "receivers::otlp::protocols::grpc::endpiont");
+    assert_eq!(misspelt["hint"], "did you mean `endpoint`?");
+
+    let (_, _, stderr) = sekisho(&["validate", "--config", "bad.yaml"], directory.path());
+    assert!(!stderr.contains('\x1b'), "{stderr}");
+
+    let good = "yaml:{receivers: {otlp: {protocols: {grpc: }}}, exporters: {debug: }, \
+                service: {pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}}";
+    let (code, stdout, _) = sekisho(&["validate", "--config", good, "--output", "json"], directory.path());
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &report["valid"], &report["problems"]), (Some(0), &true.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn schema_prints_what_the_registry_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = sekisho(&["schema"], directory.path());
+    assert_eq!(code, Some(0));
+    let printed: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(printed, sekisho::registry::schema());
+}
+
+#[test]
 fn print_config_merges_expands_and_redacts() {
     let directory = tempfile::tempdir().unwrap();
     let base = "

@@ -5,7 +5,13 @@ use std::{fs, path::Path};
 
 /// Variables set in every case.
 fn variable(name: &str) -> Option<String> {
-    (name == "HOST").then(|| "localhost".to_owned())
+    let value = match name {
+        "HOST" => "localhost",
+        "PORT" => "4317",
+        "LIMIT" => "256",
+        _ => return None,
+    };
+    Some(value.to_owned())
 }
 
 /// The report on a case: `config.yaml`, then `config-2.yaml` if there is one.
@@ -15,7 +21,8 @@ fn report(case: &str) -> String {
         .map(|file| format!("tests/config_errors/{case}/{file}"))
         .filter(|path| Path::new(path).exists())
         .collect();
-    let (_, problems) = sekisho::config::read(&sources, &[], &variable);
+    let (root, mut problems) = sekisho::config::read(&sources, &[], &variable);
+    sekisho::registry::plan(root, &mut problems);
     assert!(problems.has_errors(), "{case} has no error");
     format!("{problems}\n")
 }
@@ -27,7 +34,7 @@ fn reports_are_what_they_should_be() {
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     cases.sort();
-    assert!(cases.len() >= 7, "{cases:?}");
+    assert!(cases.len() >= 11, "{cases:?}");
     let mut wrong = Vec::new();
     for case in cases {
         let found = report(&case);

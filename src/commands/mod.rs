@@ -8,14 +8,19 @@ pub mod demo;
 pub mod print_config;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod validate;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{self, Problems},
+    config::{self, Problems, Style},
     registry::{self, Plan},
     telemetry,
 };
@@ -35,9 +40,11 @@ enum Command {
     /// Run the gateway (also what `sekisho --config FILE` does)
     Run,
     /// Check a configuration and say everything that is wrong with it
-    Validate,
+    Validate(validate::Arguments),
     /// List the components this binary has
     Components,
+    /// Print a JSON Schema of the configuration, for editors
+    Schema,
     /// Print the configuration as merged and expanded, secrets redacted
     PrintConfig,
     /// Watch a gateway learn a simulated airline and catch those who break in, in about a minute
@@ -63,6 +70,12 @@ pub enum Failure {
     /// Exit code 2.
     #[error("{0}")]
     Usage(String),
+    /// Exit code 2: what is wrong with the configuration.
+    #[error("{0}")]
+    Configuration(Box<Problems>),
+    /// Exit code 2: what there is to say was said on stdout.
+    #[error("the configuration is not valid")]
+    Told,
     /// Exit code 1.
     #[error("{0}")]
     Work(String),
@@ -74,8 +87,9 @@ pub fn run(cli: Cli) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
         None | Some(Command::Run) => run::run(&cli.sources),
-        Some(Command::Validate) => validate::run(&cli.sources),
+        Some(Command::Validate(arguments)) => validate::run(&cli.sources, arguments),
         Some(Command::Components) => components::run(),
+        Some(Command::Schema) => schema::run(),
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
@@ -83,6 +97,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let (code, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => (2, message),
+        Err(Failure::Configuration(problems)) => (2, problems.render(style())),
+        Err(Failure::Told) => return ExitCode::from(2),
         Err(Failure::Work(message)) => (1, message),
     };
     let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
@@ -95,7 +111,7 @@ impl Sources {
         if self.config.is_empty() {
             return Err(Failure::Usage("no configuration: say `--config FILE` (config-examples/ has some)".to_owned()));
         }
-        plan(&self.config, &self.set).map_err(|problems| Failure::Usage(problems.to_string()))
+        plan(&self.config, &self.set).map_err(|problems| Failure::Configuration(Box::new(problems)))
     }
 }
 
@@ -105,6 +121,13 @@ pub fn plan(sources: &[String], sets: &[String]) -> Result<(Plan, Problems), Pro
     let (root, mut problems) = config::read(sources, sets, &environment);
     let plan = registry::plan(root, &mut problems);
     problems.into_result(plan)
+}
+
+/// Colour only where a person reads it and has not asked for none (<https://no-color.org>).
+fn style() -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    if std::io::stderr().is_terminal() && !unwanted && !dumb { Style::COLOUR } else { Style::PLAIN }
 }
 
 /// Starts writing logs as the configuration says.

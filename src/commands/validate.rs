@@ -2,13 +2,42 @@
 
 use std::io::Write as _;
 
+use clap::{Args, ValueEnum};
+
 use super::{Failure, Sources};
 
+/// How problems are told.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Arguments {
+    /// `text` for people, `json` for editors and CI
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
 /// Checks the configuration; prints what is odd about a good one.
-pub fn run(sources: &Sources) -> Result<(), Failure> {
-    let (_, problems) = sources.load()?;
+pub fn run(sources: &Sources, arguments: Arguments) -> Result<(), Failure> {
+    let loaded = match sources.load() {
+        Ok((_, problems)) => Ok(problems),
+        Err(Failure::Configuration(problems)) => Err(problems),
+        Err(other) => return Err(other),
+    };
+    if arguments.output == Output::Json {
+        let (valid, problems) = match loaded {
+            Ok(problems) => (true, Box::new(problems)),
+            Err(problems) => (false, problems),
+        };
+        let _ = writeln!(std::io::stdout(), "{:#}", problems.to_json());
+        return if valid { Ok(()) } else { Err(Failure::Told) };
+    }
+    let problems = loaded.map_err(Failure::Configuration)?;
     if !problems.is_empty() {
-        let _ = writeln!(std::io::stderr(), "{problems}");
+        let _ = writeln!(std::io::stderr(), "{}", problems.render(super::style()));
     }
     let _ = writeln!(std::io::stdout(), "the configuration is valid");
     Ok(())

@@ -6,6 +6,7 @@
 
 use std::{cell::RefCell, collections::HashSet};
 
+use schemars::JsonSchema;
 use serde::de::{
     self, Deserializer, IntoDeserializer as _, Visitor,
     value::{MapDeserializer, SeqDeserializer},
@@ -17,13 +18,30 @@ use super::{
     node::{Entry, Node, Shown, Value},
     print::looks_secret,
     problem::{Problems, advice, nearest},
+    schema::{Places, component_schema},
     types::SECRET,
 };
 
 /// Bad values found in one component before giving up on the rest.
 const MAX_ROUNDS: usize = 64;
+
 /// Decodes and checks. Where something is wrong the defaults stand, and `problems` says what and where.
 pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: &mut Problems) -> T {
+    decode_with(node, problems, &|_| None)
+}
+
+/// [`decode`] that says of a key at the wrong level where it belongs.
+pub fn decode_placed<T>(node: &Node, problems: &mut Problems) -> T
+where
+    T: de::DeserializeOwned + Default + Check + JsonSchema,
+{
+    decode_with(node, problems, &|key| Some(Places::of(key, &component_schema::<T>())))
+}
+
+fn decode_with<T>(node: &Node, problems: &mut Problems, places: &dyn Fn(&str) -> Option<Places>) -> T
+where
+    T: de::DeserializeOwned + Default + Check,
+{
     problems.mask_secrets(node);
     let round = Round { dropped: RefCell::default(), unknown: RefCell::default(), secrets: RefCell::default() };
     let mut value = None;
@@ -46,11 +64,15 @@ pub fn decode<T: de::DeserializeOwned + Default + Check>(node: &Node, problems: 
         }
     }
     for (entry, fields) in round.unknown.into_inner() {
-        let hint = advice(&entry.key, fields);
+        let places = places(&entry.key);
+        let component = node.path.rsplit("::").next().unwrap_or_default();
+        let elsewhere = places.as_ref().and_then(|places| places.advice(&entry.key, component));
         let message = format!("unknown key `{}`", Shown(&entry.key));
+        let hint = elsewhere.or_else(|| advice(&entry.key, fields));
         problems.error(entry.key_span, &entry.node.path, message).hint_opt(hint);
-        // A misspelt `api-ky:` must not print what it guards.
-        if nearest(&entry.key, fields.iter().copied()).is_some_and(looks_secret) {
+        // Neither a misspelt `api-ky:` nor a misplaced one may print what it guards.
+        let guards = nearest(&entry.key, fields.iter().copied()).is_some_and(looks_secret);
+        if guards || places.is_some_and(|places| places.secret) {
             problems.mask(&entry.node);
         }
     }
@@ -99,6 +121,9 @@ impl<'de, 'r> Decoder<'de, 'r> {
                 hint = Some("give it a value, or remove the key to have the default".to_owned());
             }
             Value::Str(text) if text.trim().parse::<f64>().is_ok() && expected.contains("number") => {
+                hint = Some("remove the quotes".to_owned());
+            }
+            Value::Str(text) if expected.contains("true") && ["true", "false"].contains(&text.as_str()) => {
                 hint = Some("remove the quotes".to_owned());
             }
             Value::Str(text) if expected.contains("true") && is_yaml_11_bool(text) => {

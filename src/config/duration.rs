@@ -1,7 +1,8 @@
 //! Durations as the Collector writes them: `300ms`, `1.5s`, `1h30m`, `0`; also `7d` and `2w`, which it does not know.
 //!
-//! Use on a field: `#[serde(with = "crate::config::duration")]`, or `crate::config::duration::option`. A bare number
-//! other than 0 is refused: to the Collector it means nanoseconds, which is never what was meant.
+//! Use on a field: `#[serde(with = "crate::config::DurationText")]`, or `OptionalDurationText`; each is also what the
+//! schema says of the field. A bare number other than 0 is refused: to the Collector it means nanoseconds, which is never
+//! what was meant.
 
 use std::{
     fmt::{self, Write as _},
@@ -137,40 +138,25 @@ impl de::Visitor<'_> for DurationVisitor {
     }
 }
 
-/// For `#[serde(with)]`.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    deserializer.deserialize_any(DurationVisitor)
-}
+/// How a `Duration` is read and written, for `#[serde(with)]`.
+pub struct DurationText;
 
-/// For `#[serde(with)]`.
-pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format(*duration))
+impl DurationText {
+    /// For `#[serde(with)]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        deserializer.deserialize_any(DurationVisitor)
+    }
+
+    /// For `#[serde(with)]`.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format(*duration))
+    }
 }
 
 /// The same for `Option<Duration>`: `null` is none.
-pub mod option {
-    use std::{fmt, time::Duration};
+pub struct OptionalDurationText;
 
-    use serde::{Deserializer, Serializer, de};
-
-    struct OptionVisitor;
-
-    impl<'de> de::Visitor<'de> for OptionVisitor {
-        type Value = Option<Duration>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a duration such as 300ms, 1.5s or 1h30m")
-        }
-
-        fn visit_none<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-            super::deserialize(deserializer).map(Some)
-        }
-    }
-
+impl OptionalDurationText {
     /// For `#[serde(with)]`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         deserializer.deserialize_option(OptionVisitor)
@@ -179,8 +165,26 @@ pub mod option {
     /// For `#[serde(with)]`.
     pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match duration {
-            Some(duration) => super::serialize(duration, serializer),
+            Some(duration) => DurationText::serialize(duration, serializer),
             None => serializer.serialize_none(),
         }
+    }
+}
+
+struct OptionVisitor;
+
+impl<'de> de::Visitor<'de> for OptionVisitor {
+    type Value = Option<Duration>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as 300ms, 1.5s or 1h30m")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        DurationText::deserialize(deserializer).map(Some)
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn looks_secret(key: &str) -> bool {
     let plain = key.to_ascii_lowercase().replace(['-', '_'], "");
     let names_a_place = ["file", "filename", "path"].iter().any(|end| plain.ends_with(end));
     // Misspelt is secret too: the excerpt of `pasword: …` must not tell.
-    let names_a_secret = |word: &str| plain.contains(word) || strsim::osa_distance(&plain, word) <= 1;
+    let near = |word: &str| plain.len().abs_diff(word.len()) <= 1 && strsim::osa_distance(&plain, word) <= 1;
+    let names_a_secret = |word: &str| plain.contains(word) || near(word);
     plain == "headers" || (!names_a_place && SECRET_WORDS.iter().any(|word| names_a_secret(word)))
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A value marked secret never appears: not in a message, not in an excerpt.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde::Serialize;
 
 use super::{
     node::{Node, SourceId, Span, Value},
@@ -12,11 +14,12 @@ use super::{
 
 /// More problems than this are only counted.
 const MAX_PROBLEMS: usize = 200;
-/// Longest excerpt line shown.
-const MAX_EXCERPT: usize = 160;
+/// Nobody meant a name longer than this, and comparing it would take long.
+const LONGEST_NAME: usize = 200;
 
 /// Whether a problem stops the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
@@ -41,7 +44,7 @@ pub struct Problem {
     pub message: String,
     /// What to write instead, if that is known.
     pub hint: Option<String>,
-    span: Span,
+    pub(super) span: Span,
 }
 
 impl Problem {
@@ -74,12 +77,12 @@ impl Problem {
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     list: Vec<Problem>,
-    beyond: usize,
+    pub(super) beyond: usize,
     beyond_errors: bool,
     texts: Arc<Texts>,
-    secrets: BTreeSet<Span>,
+    pub(super) secrets: BTreeSet<Span>,
     /// Sources of which there is no tree to tell secrets by.
-    unparsed: BTreeSet<SourceId>,
+    pub(super) unparsed: BTreeSet<SourceId>,
     /// Where a problem beyond [`MAX_PROBLEMS`] is put; never shown.
     overflow: Option<Box<Problem>>,
 }
@@ -113,6 +116,11 @@ impl Problems {
         self.list.push(problem);
         let last = self.list.len() - 1;
         &mut self.list[last]
+    }
+
+    /// Takes back what was only a warning at exactly this path: something worse is known of it.
+    pub fn retract_warnings(&mut self, path: &str) {
+        self.list.retain(|problem| problem.severity == Severity::Error || problem.path != path);
     }
 
     /// Hides all scalars at and below `node` in every excerpt.
@@ -208,60 +216,6 @@ impl Problems {
     fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter().filter(|problem| problem.severity == Severity::Error)
     }
-
-    /// The line a problem is on, secrets replaced, and the column and width to underline.
-    fn excerpt(&self, span: Span) -> Option<(String, usize, usize)> {
-        let line = self.texts.line(span.source, span.line)?;
-        let mut characters: Vec<char> = line.chars().collect();
-        self.hide(&mut characters, span);
-        if self.unparsed.contains(&span.source) {
-            hide_after_secret_key(&mut characters);
-        }
-        let start = (span.column.max(1) - 1) as usize;
-        let width = (span.width.max(1) as usize).min(characters.len().saturating_sub(start).max(1));
-        let first = start.saturating_sub(MAX_EXCERPT / 2).min(characters.len());
-        let shown: String =
-            characters[first..].iter().take(MAX_EXCERPT).map(|c| if c.is_control() { ' ' } else { *c }).collect();
-        Some((shown, start - first.min(start), width.min(MAX_EXCERPT)))
-    }
-
-    /// Overwrites what is secret on the line of `span` with stars, keeping every column where it is.
-    fn hide(&self, characters: &mut [char], span: Span) {
-        let start_of = |line| Span { line, column: 0, width: 0, ..span };
-        let before = self.secrets.range(..start_of(span.line)).next_back();
-        if before.is_some_and(|secret| secret.source == span.source && self.texts.continues(*secret, span.line)) {
-            characters.fill('*');
-        }
-        for secret in self.secrets.range(start_of(span.line)..start_of(span.line.saturating_add(1))) {
-            let (skip, width) = (secret.column.max(1) - 1, secret.width.max(1));
-            characters.iter_mut().skip(skip as usize).take(width as usize).for_each(|character| *character = '*');
-        }
-    }
-
-    fn write(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
-        let severity = match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        if problem.line > 0 {
-            write!(f, "{}:{}:{}: ", problem.file, problem.line, problem.column)?;
-        }
-        write!(f, "{severity}: ")?;
-        if !problem.path.is_empty() {
-            write!(f, "{}: ", problem.path)?;
-        }
-        writeln!(f, "{}", problem.message)?;
-        if let Some((line, column, width)) = self.excerpt(problem.span) {
-            let number = problem.line.to_string();
-            let margin = " ".repeat(number.len());
-            writeln!(f, "  {number} | {line}")?;
-            writeln!(f, "  {margin} | {}{}", " ".repeat(column), "^".repeat(width))?;
-        }
-        match &problem.hint {
-            Some(hint) => writeln!(f, "  hint: {hint}"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl<'a> IntoIterator for &'a Problems {
@@ -273,45 +227,11 @@ impl<'a> IntoIterator for &'a Problems {
     }
 }
 
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sorted: Vec<&Problem> = self.list.iter().collect();
-        sorted.sort_by_key(|problem| (problem.span.source, problem.line, problem.column));
-        for problem in sorted {
-            self.write(f, problem)?;
-        }
-        if self.beyond > 0 {
-            writeln!(f, "… and {} more", self.beyond)?;
-        }
-        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
-        match (errors, warnings) {
-            (0, 0) => Ok(()),
-            (0, _) => write!(f, "{}", plural(warnings, "warning")),
-            (_, 0) => write!(f, "{}", plural(errors, "error")),
-            _ => write!(f, "{}, {}", plural(errors, "error"), plural(warnings, "warning")),
-        }
-    }
-}
-
-/// For a line that is not YAML: everything after `password:` and the like, or `--set a.password=`.
-fn hide_after_secret_key(characters: &mut [char]) {
-    let mut key = String::new();
-    for at in 0..characters.len() {
-        match characters.get(at) {
-            Some(':' | '=') if looks_secret(&key) => {
-                characters.iter_mut().skip(at + 1).filter(|c| !c.is_whitespace()).for_each(|c| *c = '*');
-                return;
-            }
-            Some(c) if c.is_alphanumeric() || "_-".contains(*c) => key.push(*c),
-            Some(':' | '=' | '"' | '\'' | ' ') => {}
-            _ => key.clear(),
-        }
-    }
-}
-
 /// The candidate nearest to `name`, if near enough to be what was meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
     let wanted = plain(name);
     candidates

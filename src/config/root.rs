@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Variables,
-    decode::decode,
+    decode::decode_placed,
     expand::expand,
     node::{Entry, Node, Shown, Span, Value},
     problem::{NOWHERE, Problems, advice, nearest},
@@ -304,7 +304,7 @@ impl Reader<'_> {
                         names.into_iter().filter_map(|(id, node)| self.extension(id, node)).collect();
                 }
                 "pipelines" => self.pipelines(&entry.node),
-                "telemetry" => self.root.service.telemetry = decode(&entry.node, self.problems),
+                "telemetry" => self.root.service.telemetry = decode_placed(&entry.node, self.problems),
                 _ => self.unknown(entry, &SERVICE),
             }
         }
@@ -365,19 +365,20 @@ impl Reader<'_> {
             }
             None => format!("`{}` is not declared under `{}`", Shown(&id.to_string()), usual.section()),
         };
-        let hint = if elsewhere.is_some() { None } else { self.declared(&id, usual) };
+        let hint = if elsewhere.is_some() { None } else { Some(self.declared(&id, usual)) };
         self.problems.error(node.span, &node.path, message).hint_opt(hint);
         None
     }
 
     /// Advice for a reference to `id`, which is not declared: the nearest that is, or all.
-    fn declared(&mut self, id: &Id, kind: Kind) -> Option<String> {
+    fn declared(&mut self, id: &Id, kind: Kind) -> String {
         let names: Vec<String> = self.root.section(kind).keys().map(ToString::to_string).collect();
         let Some(near) = nearest(&id.to_string(), names.iter().map(String::as_str)) else {
-            return (!names.is_empty()).then(|| format!("declared: {}", names.join(", ")));
+            let known = if names.is_empty() { String::new() } else { format!("; declared: {}", names.join(", ")) };
+            return format!("declare it there{known}");
         };
         self.meant.extend(Id::parse(near).map(|id| (kind, id)));
-        Some(format!("did you mean `{near}`?"))
+        format!("did you mean `{near}`?")
     }
 
     fn pipelines(&mut self, pipelines: &Node) {
@@ -467,7 +468,12 @@ impl Reader<'_> {
                     }
                     let place = if kind == Kind::Extension { "`service::extensions`" } else { "any pipeline" };
                     let message = format!("{} `{id}` is declared and not used in {place}", kind.name());
-                    self.problems.warning(*span, &node.path, message);
+                    let hint = if kind == Kind::Extension {
+                        format!("list `{id}` in `service::extensions`, or remove it")
+                    } else {
+                        format!("list `{id}` in a pipeline under `service::pipelines`, or remove it")
+                    };
+                    self.problems.warning(*span, &node.path, message).hint(hint);
                 } else if kind == Kind::Connector && !(fed.contains(id) && read.contains(id)) {
                     let missing = if fed.contains(id) { "a receiver" } else { "an exporter" };
                     let message = format!("connector `{id}` is not {missing} of any pipeline; it must be both");

@@ -1,6 +1,7 @@
 //! `service::telemetry`: how the process speaks of itself.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     check::{Check, Report},
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// The section.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// Own logs, on standard error.
@@ -18,7 +19,7 @@ pub struct Telemetry {
 }
 
 /// `service::telemetry::logs`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogsTelemetry {
     /// The least severe to write.
@@ -28,7 +29,7 @@ pub struct LogsTelemetry {
 }
 
 /// A log level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Everything.
@@ -55,7 +56,7 @@ impl LogLevel {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// For people.
@@ -66,7 +67,7 @@ pub enum Encoding {
 }
 
 /// `service::telemetry::metrics`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsTelemetry {
     /// How many metrics there are.
@@ -98,7 +99,7 @@ impl MetricsTelemetry {
 }
 
 /// How much detail own metrics have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricsLevel {
     /// None at all; nothing listens.
@@ -113,7 +114,7 @@ pub enum MetricsLevel {
 }
 
 /// One of `readers`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reader {
     /// The only kind there is.
@@ -121,7 +122,7 @@ pub struct Reader {
 }
 
 /// `pull` of a reader.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pull {
     /// What is pulled from.
@@ -129,7 +130,7 @@ pub struct Pull {
 }
 
 /// `exporter` of a pull reader.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PullExporter {
     /// The only kind there is.
@@ -137,7 +138,7 @@ pub struct PullExporter {
 }
 
 /// Where Prometheus scrapes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prometheus {
     /// Address to listen on.

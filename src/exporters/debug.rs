@@ -15,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{direct, hexadecimal};
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// The configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How much is written.
@@ -49,7 +50,7 @@ impl Default for Config {
 }
 
 /// How much is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verbosity {
     /// A line a request.

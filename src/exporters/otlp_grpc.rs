@@ -22,7 +22,8 @@ use arc_swap::ArcSwap;
 use bytes::{BufMut as _, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt as _, Full};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tonic::{
     Code, Status,
     body::Body,
@@ -57,7 +58,7 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const FRAME: usize = 5;
 
 /// The configuration; keys and defaults are the Collector's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where to send.
@@ -69,7 +70,7 @@ pub struct Config {
     /// Sent with every call.
     pub headers: BTreeMap<String, Secret>,
     /// Of one attempt.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub timeout: Duration,
     /// Asking the other end whether it is still there.
     pub keepalive: Toggle<Keepalive>,
@@ -80,14 +81,14 @@ pub struct Config {
 }
 
 /// HTTP/2 pings.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keepalive {
     /// After so long without a word from the other end.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub time: Duration,
     /// How long it may take to answer.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub timeout: Duration,
     /// Also while nothing is being sent.
     pub permit_without_stream: bool,

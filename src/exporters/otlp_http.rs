@@ -17,7 +17,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use reqwest::{Client, Url};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     client::{check_compression, check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// The configuration; keys and defaults are the Collector's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Base URL.
@@ -58,7 +59,7 @@ pub struct Config {
     /// How to trust the destination.
     pub tls: tls::Config,
     /// Of one attempt.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub timeout: Duration,
     /// In front of it.
     pub sending_queue: queue::Config,
@@ -67,7 +68,7 @@ pub struct Config {
 }
 
 /// How bodies are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyEncoding {
     /// Protobuf.

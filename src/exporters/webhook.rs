@@ -19,6 +19,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, header};
 use reqwest::{Client, Url};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ use crate::{
 const INCIDENT: &str = "sekisho.incident.";
 
 /// The configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where to post.
@@ -57,7 +58,7 @@ pub struct Config {
     /// How to trust the destination.
     pub tls: tls::Config,
     /// Of one attempt.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub timeout: Duration,
     /// In front of it.
     pub sending_queue: queue::Config,

@@ -22,6 +22,7 @@ use std::{
 use redb::{
     Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -42,7 +43,7 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 const CACHE_BYTES: usize = 8 << 20;
 
 /// The configuration; the keys are the Collector's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the file is; relative to the working directory.
@@ -50,7 +51,7 @@ pub struct Config {
     /// Whether to create the directory if it is missing.
     pub create_directory: bool,
     /// How long to wait for another process to let go of the file.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub timeout: Duration,
 }
 

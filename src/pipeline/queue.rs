@@ -20,7 +20,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::Notify,
     task::{AbortHandle, JoinSet},
@@ -42,7 +43,7 @@ const COME_BACK: Duration = Duration::from_secs(1);
 const MOST_CONSUMERS: usize = 1024;
 
 /// The configuration; keys and defaults are the Collector's.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Without a queue, a batch is answered when it is delivered.
@@ -58,7 +59,7 @@ pub struct Config {
 }
 
 /// What a queue counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sizer {
     /// Batches.

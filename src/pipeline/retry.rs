@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -31,23 +32,23 @@ const DRAINING_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_HINT: Duration = Duration::from_hours(1);
 
 /// The configuration; the keys and defaults are the Collector's.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Whether anything is offered again.
     pub enabled: bool,
     /// First pause.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub initial_interval: Duration,
     /// Each pause is longer or shorter by up to this share.
     pub randomization_factor: f64,
     /// Each pause is this many times the one before.
     pub multiplier: f64,
     /// Longest pause.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub max_interval: Duration,
     /// When a batch is given up; 0: never.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub max_elapsed_time: Duration,
 }
 

@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::actions::{self, Action, Steps};
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// The configuration; the keys are the Collector's.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What to do, in this order.

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 
@@ -48,13 +49,13 @@ const LEAST_BUFFER: usize = 65_536;
 const BUFFER_BYTES: usize = 64 << 20;
 
 /// The configuration; the keys are the Collector's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Items that make a request.
     pub send_batch_size: usize,
     /// Longest an item waits for others.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub timeout: Duration,
     /// Most items in a request.
     pub send_batch_max_size: usize,

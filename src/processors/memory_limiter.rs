@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -34,11 +35,11 @@ use crate::{
 const MIB: u64 = 1 << 20;
 
 /// The configuration; the keys are the Collector's.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// How old a reading may be.
-    #[serde(with = "crate::config::duration")]
+    #[serde(with = "crate::config::DurationText")]
     pub check_interval: Duration,
     /// Most memory the process should use; wins over `limit_percentage`.
     pub limit_mib: Option<u64>,

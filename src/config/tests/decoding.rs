@@ -10,9 +10,9 @@ use super::{super::*, read};
 #[serde(default, deny_unknown_fields)]
 struct Exporter {
     endpoint: Endpoint,
-    #[serde(with = "duration")]
+    #[serde(with = "DurationText")]
     timeout: Duration,
-    #[serde(with = "duration::option")]
+    #[serde(with = "OptionalDurationText")]
     idle: Option<Duration>,
     compression: Compression,
     retry_on_failure: Retry,
@@ -71,9 +71,9 @@ enum Rule {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Retry {
-    #[serde(with = "duration")]
+    #[serde(with = "DurationText")]
     initial_interval: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "DurationText")]
     max_interval: Duration,
 }
 

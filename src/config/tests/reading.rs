@@ -57,7 +57,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "receivers: {otlp: }",
             &[
                 "1:1 service: is missing [say which pipelines to run]",
-                "1:13 receivers::otlp: receiver `otlp` is declared and not used in any pipeline",
+                "1:13 receivers::otlp: receiver `otlp` is declared and not used in any pipeline [list `otlp` in a pipeline under `service::pipelines`, or remove it]",
             ],
         ),
         (
@@ -81,7 +81,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "no exporters",
             &GOOD.replace("      exporters: [debug]\n", ""),
             &[
-                "8:3 exporters::debug: exporter `debug` is declared and not used in any pipeline",
+                "8:3 exporters::debug: exporter `debug` is declared and not used in any pipeline [list `debug` in a pipeline under `service::pipelines`, or remove it]",
                 "11:5 service::pipelines::traces::exporters: pipeline `traces` has no exporters",
             ],
         ),
@@ -89,7 +89,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "empty receivers",
             &GOOD.replace("receivers: [otlp]", "receivers: []"),
             &[
-                "2:3 receivers::otlp: receiver `otlp` is declared and not used in any pipeline",
+                "2:3 receivers::otlp: receiver `otlp` is declared and not used in any pipeline [list `otlp` in a pipeline under `service::pipelines`, or remove it]",
                 "12:7 service::pipelines::traces::receivers: pipeline `traces` has no receivers",
             ],
         ),
@@ -121,14 +121,14 @@ fn what_is_wrong_is_told_with_its_place() {
             "unknown pipeline key",
             &GOOD.replace("      processors:", "      processor:"),
             &[
-                "6:3 processors::batch: processor `batch` is declared and not used in any pipeline",
+                "6:3 processors::batch: processor `batch` is declared and not used in any pipeline [list `batch` in a pipeline under `service::pipelines`, or remove it]",
                 "13:7 service::pipelines::traces::processor: unknown key `processor` [did you mean `processors`?]",
             ],
         ),
         (
             "extension",
             &GOOD.replace("  pipelines:\n", "  extensions: [health]\n  pipelines:\n"),
-            &["10:16 service::extensions::0: `health` is not declared under `extensions`"],
+            &["10:16 service::extensions::0: `health` is not declared under `extensions` [declare it there]"],
         ),
         (
             "telemetry",
@@ -382,4 +382,16 @@ fn excerpts_point_and_hide() {
     assert!(text.contains(pointed), "{text}");
     assert!(text.contains("headers: {a: *******, b: *********}"), "{text}");
     assert!(text.ends_with("3 errors, 1 warning"), "{text}");
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let (_, problems) = read(&GOOD.replace("verbosity", "x").replace("receivers: [otlp]", "receivers: [otpl]"));
+    let coloured = problems.render(Style::COLOUR);
+    let mut plain = String::new();
+    for (index, part) in coloured.split('\x1b').enumerate() {
+        plain.push_str(if index == 0 { part } else { part.split_once('m').expect("an escape sequence ends").1 });
+    }
+    assert!(coloured.contains("\x1b[1;31merror:\x1b[0m"), "{coloured}");
+    assert_eq!(plain, problems.render(Style::PLAIN));
 }

@@ -7,13 +7,14 @@
 mod convert;
 mod step;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use self::step::Steps;
 use crate::config::{Check, Report};
 
 /// One entry of the list.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Action {
     /// The attribute to act on.
@@ -32,7 +33,7 @@ pub struct Action {
 }
 
 /// What an action does.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Sets the attribute unless it is there.
@@ -59,7 +60,7 @@ pub enum Verb {
 }
 
 /// What a value can be converted to.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// A signed integer.

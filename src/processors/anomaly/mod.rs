@@ -20,7 +20,8 @@ mod state;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use self::core::Totals;
 use self::{annotate::Annotate, core::Core};
@@ -37,7 +38,7 @@ use crate::{
 const MANY_ITEMS: usize = 500;
 
 /// The configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// False pages accepted, for the whole fleet.
@@ -49,7 +50,7 @@ pub struct Config {
 }
 
 /// Which records of scored invocations carry annotations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Annotated {
     /// Those of invocations of tier queue or page.

@@ -20,6 +20,7 @@ mod http;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::{admission::Admission, door::Door};
@@ -35,7 +36,7 @@ use crate::{
 };
 
 /// Configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Which protocols are served.
@@ -45,7 +46,7 @@ pub struct Config {
 }
 
 /// A protocol is on if its key is present, even if empty.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Protocols {
     /// OTLP/gRPC.
@@ -55,7 +56,7 @@ pub struct Protocols {
 }
 
 /// OTLP/gRPC.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpcConfig {
     /// Where to listen.
@@ -67,7 +68,7 @@ pub struct GrpcConfig {
 }
 
 /// OTLP/HTTP.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Where to listen.
