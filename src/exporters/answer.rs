@@ -66,6 +66,21 @@ pub fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome 
     }
 }
 
+/// The answer of an API that is not OTLP: an alert is worth another try whenever the other side may be to blame.
+pub fn of_api(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
+    if status.is_success() {
+        return Outcome::Accepted;
+    }
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
+    let told = text_of(kind, body);
+    let colon = if told.is_empty() { "" } else { ": " };
+    let reason = format!("the destination answered {status}{colon}{told}");
+    match status.as_u16() {
+        408 | 425 | 429 | 500 | 502..=504 | 520..=599 => Outcome::Retryable { after: retry_after(headers), reason },
+        _ => Outcome::Permanent { reason },
+    }
+}
+
 /// `Export…ServiceResponse`: the same shape for the three signals.
 fn of_response(response: &[u8]) -> Outcome {
     let (mut rejected, mut message) = (0, String::new());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Url, redirect};
 
 use super::{answer, tls};
@@ -100,25 +100,46 @@ pub fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result
     built.map_err(|error| context.error(format!("cannot make an HTTP client: {}", causes(&error))))
 }
 
-/// Sends a request and says what its answer means.
-pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
-    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error) };
-    match request.send().await {
-        Ok(mut response) => {
-            let (status, headers) = (response.status(), response.headers().clone());
-            let mut body = Vec::new();
-            // Answers are small; what goes on and on is not read to its end.
-            while body.len() < LARGEST_ANSWER {
-                match response.chunk().await {
-                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                    Ok(None) => break,
-                    Err(error) => return away(error),
-                }
-            }
-            answer::of_http(status, &headers, &body)
-        }
-        Err(error) => away(error),
+/// What a destination answered.
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, or its beginning.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// What it means of an API that is not OTLP.
+    pub fn outcome(&self) -> Outcome {
+        answer::of_api(self.status, &self.headers, &self.body)
     }
+}
+
+/// Sends an OTLP request and says what its answer means.
+pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
+    match fetch(request).await {
+        Ok(Answer { status, headers, body }) => answer::of_http(status, &headers, &body),
+        Err(away) => away,
+    }
+}
+
+/// Sends a request; without an answer it is to be sent again.
+pub async fn fetch(request: reqwest::RequestBuilder) -> Result<Answer, Outcome> {
+    // The URL of a webhook is a secret; whose it is says the exporter's id.
+    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error.without_url()) };
+    let mut response = request.send().await.map_err(away)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    // Answers are small; what goes on and on is not read to its end.
+    while body.len() < LARGEST_ANSWER {
+        match response.chunk().await.map_err(away)? {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    Ok(Answer { status, headers, body })
 }
 
 /// An error with everything that caused it: "transport error" alone helps nobody.

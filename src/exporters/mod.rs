@@ -3,12 +3,21 @@
 //! A component here only sends one batch and says how that went. Queue, retries, counting and health are the same for
 //! all and are put around it by `sending`.
 
+pub mod alertmanager;
+pub mod datadog;
 pub mod debug;
 pub mod file;
+pub mod grafana_annotations;
+pub mod microsoft_teams;
+pub mod ocsf;
 pub mod otlp_grpc;
 pub mod otlp_http;
+pub mod pagerduty;
+pub mod slack;
+pub mod splunk_hec;
 pub mod webhook;
 
+mod alert;
 mod answer;
 mod client;
 mod tls;

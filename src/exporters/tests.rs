@@ -12,9 +12,15 @@ use crate::{
     },
 };
 
+mod alertmanager;
+mod chat;
+mod datadog;
 mod destination;
 mod faults;
+mod grafana;
+mod pagerduty;
 mod secure;
+mod siem;
 mod webhook;
 
 /// The exporter that `yaml` configures.

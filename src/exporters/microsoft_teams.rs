@@ -1,0 +1,180 @@
+//! `microsoft_teams` exporter: incidents as Adaptive Cards in a channel or chat of Microsoft Teams.
+//!
+//! ```yaml
+//! microsoft_teams:
+//!   webhook_url: ${env:TEAMS_WEBHOOK_URL}   # of the workflow "Post to a channel when a webhook request is received"
+//!   minimum_tier: queue                     # evidence, queue, page
+//!   updates: false                          # also say what is neither new, nor worse than before, nor over
+//!   links: { trace: "https://grafana.example.com/explore?trace={trace_id}" }
+//!   tls: {}
+//!   timeout: 10s
+//!   sending_queue: {}
+//!   retry_on_failure: {}
+//! ```
+//!
+//! A workflow cannot change what was posted, so that an incident is a card when it is first heard of, when it wants more
+//! attention than before, and when it is over. Four cards a second at most. Text of an incident stands in text runs,
+//! which Teams does not read as mark-up.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    alert::{
+        Alert, Tier,
+        announced::{Announced, Turn},
+        chat::{Chat, opening},
+        links::{Links, check_links, links},
+        send::{Terms, check_sending, in_order, patient, sending},
+        text,
+    },
+    client::{check_server_name, check_timeout, check_url, client},
+    tls,
+};
+use crate::{
+    config::{Check, Report, Secret},
+    pipeline::{
+        Next,
+        component::{Context, ExporterConfig, StartError},
+        queue, retry,
+    },
+};
+
+/// Teams takes 28 KB; a text of this many characters, in all, stays well below.
+const LONGEST_TEXT: usize = 400;
+/// Four requests a second.
+const PACE: Duration = Duration::from_millis(250);
+
+/// The configuration.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The workflow's URL; whoever has it can post.
+    pub webhook_url: Secret,
+    /// The least that is sent.
+    pub minimum_tier: Tier,
+    /// Whether every update is a card.
+    pub updates: bool,
+    /// Names and URLs for buttons; `{incident_id}`, `{trace_id}` and `{function}` are filled in.
+    pub links: Links,
+    /// How to trust the destination.
+    pub tls: tls::Config,
+    /// Of one attempt.
+    #[serde(with = "crate::config::DurationText")]
+    pub timeout: Duration,
+    /// In front of it.
+    pub sending_queue: queue::Config,
+    /// Around it.
+    pub retry_on_failure: retry::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            webhook_url: Secret::default(),
+            minimum_tier: Tier::Queue,
+            updates: false,
+            links: Links::new(),
+            tls: tls::Config::default(),
+            timeout: Duration::from_secs(10),
+            sending_queue: in_order(),
+            retry_on_failure: patient(),
+        }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        if self.webhook_url.is_empty() {
+            let hint = "the URL of a workflow that posts to a channel when a webhook request is received";
+            report.error("webhook_url", "is missing").hint(hint);
+        }
+        check_url("webhook_url", self.webhook_url.expose(), report);
+        check_links(&self.links, report);
+        check_timeout(self.timeout, report);
+        check_server_name(&self.tls, report);
+        report.within("tls", &self.tls);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
+    }
+}
+
+impl ExporterConfig for Config {
+    fn build(&self, context: &Context) -> Result<Next, StartError> {
+        let url =
+            Url::parse(self.webhook_url.expose()).map_err(|error| context.error(format!("webhook_url: {error}")))?;
+        let chat = Chat {
+            client: client(&self.tls, self.timeout, context)?,
+            url,
+            updates: self.updates,
+            links: self.links.clone(),
+            announced: Announced::default(),
+            message,
+        };
+        let terms = Terms {
+            tier: self.minimum_tier,
+            most: 1,
+            pace: PACE,
+            queue: &self.sending_queue,
+            retry: &self.retry_on_failure,
+        };
+        Ok(sending(chat, &terms, context))
+    }
+}
+
+fn message(alert: &Alert, turn: Turn, named: &Links) -> Value {
+    let colour = match (turn, alert.tier) {
+        (Turn::Resolved | Turn::NeverMind, _) => "Good",
+        (Turn::Escalated, _) | (Turn::New, Tier::Page) => "Attention",
+        _ => "Warning",
+    };
+    let what = opening(alert, turn);
+    let title = text::title(alert);
+    let mut body = vec![
+        // Our own words: the only text that is not a run.
+        json!({"type": "TextBlock", "text": what, "size": "Medium", "weight": "Bolder", "color": colour, "wrap": true}),
+        paragraph([run(&title, true)]),
+    ];
+    for (name, value) in text::facts(alert) {
+        body.push(paragraph([run(&format!("{name}: "), true), run(&value, false)]));
+    }
+    if turn != Turn::Resolved {
+        body.extend(text::evidence(alert).iter().map(|line| paragraph([run("• ", false), run(line, false)])));
+        if !alert.counterfactual.is_empty() {
+            body.push(paragraph([run(&alert.counterfactual, false)]));
+        }
+    }
+    let actions: Vec<Value> = links(named, alert)
+        .into_iter()
+        .map(|(title, url)| json!({"type": "Action.OpenUrl", "title": title, "url": url}))
+        .collect();
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": "1.4",
+                "fallbackText": text::cut(&title, LONGEST_TEXT),
+                "msteams": {"width": "Full"},
+                "body": body,
+                "actions": actions,
+            },
+        }],
+    })
+}
+
+fn paragraph<const N: usize>(runs: [Value; N]) -> Value {
+    let runs = Value::from(Vec::from(runs));
+    json!({"type": "RichTextBlock", "inlines": runs})
+}
+
+fn run(text: &str, strong: bool) -> Value {
+    let weight = if strong { "Bolder" } else { "Default" };
+    json!({"type": "TextRun", "text": text::cut(text, LONGEST_TEXT), "weight": weight})
+}
