@@ -15,6 +15,7 @@
 
 mod annotate;
 mod core;
+mod model;
 mod outbox;
 mod state;
 
@@ -23,8 +24,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::core::Totals;
 use self::{annotate::Annotate, core::Core};
+pub use self::{
+    core::Totals,
+    model::{Model, Seen},
+};
 use crate::{
     config::{Check, Rate, Report},
     otlp::{Signal, edit::edit},
