@@ -191,7 +191,6 @@ impl Deliver for Alertmanager {
 type Labels = BTreeMap<String, String>;
 
 /// An alert as Alertmanager knows it, while it is open.
-#[derive(Clone)]
 struct Open {
     labels: Labels,
     annotations: Value,
@@ -228,27 +227,33 @@ struct Book {
 impl Book {
     async fn tell(&self, alerts: &[Alert]) -> Outcome {
         let mut open = self.open.lock().await;
-        let (mut after, mut posts) = (open.clone(), Vec::new());
+        // Kept apart until Alertmanager has taken it: what is tried again must start from the same.
+        let (mut changed, mut posts) = (BTreeMap::<&str, Option<Open>>::new(), Vec::new());
         let now = SystemTime::now();
         for alert in alerts {
-            let before = after.remove(&alert.id);
-            let next = self.opened(alert, before.as_ref());
+            let before = changed.get(alert.id.as_str()).map_or_else(|| open.get(&alert.id), Option::as_ref);
+            let next = self.opened(alert, before);
             let generator = self.generator(alert);
             if let Some(before) = before.filter(|before| before.labels != next.labels) {
                 posts.push(before.post(now, &generator));
             }
-            if alert.state == State::Resolved {
-                posts.push(next.post(now, &generator));
-            } else {
-                posts.push(next.post(now + self.config.expire_after, &generator));
-                if after.len() < MOST_OPEN {
-                    after.insert(alert.id.clone(), next);
-                }
-            }
+            let over = alert.state == State::Resolved;
+            posts.push(next.post(if over { now } else { now + self.config.expire_after }, &generator));
+            changed.insert(&alert.id, (!over).then_some(next));
         }
         let outcome = self.post(&posts).await;
         if outcome == Outcome::Accepted {
-            *open = after;
+            for (id, alert) in changed {
+                match alert {
+                    Some(alert) if open.contains_key(id) || open.len() < MOST_OPEN => {
+                        open.insert(id.to_owned(), alert);
+                    }
+                    Some(_) => {}
+                    None => {
+                        open.remove(id);
+                    }
+                }
+            }
         }
         outcome
     }

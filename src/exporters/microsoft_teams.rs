@@ -18,29 +18,22 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    alert::{
-        Alert, Tier,
-        announced::{Announced, Turn},
-        chat::{Chat, opening},
-        links::{Links, check_links, links},
-        send::{Terms, check_sending, in_order, patient, sending},
-        text,
-    },
-    client::{check_server_name, check_timeout, check_url, client},
-    tls,
+use super::alert::{
+    Alert, Tier,
+    announced::Turn,
+    chat::{self, opening},
+    links::{Links, links},
+    text,
 };
 use crate::{
-    config::{Check, Report, Secret},
+    config::{Check, Report},
     pipeline::{
         Next,
         component::{Context, ExporterConfig, StartError},
-        queue, retry,
     },
 };
 
@@ -50,78 +43,19 @@ const LONGEST_TEXT: usize = 400;
 const PACE: Duration = Duration::from_millis(250);
 
 /// The configuration.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// The workflow's URL; whoever has it can post.
-    pub webhook_url: Secret,
-    /// The least that is sent.
-    pub minimum_tier: Tier,
-    /// Whether every update is a card.
-    pub updates: bool,
-    /// Names and URLs for buttons; `{incident_id}`, `{trace_id}` and `{function}` are filled in.
-    pub links: Links,
-    /// How to trust the destination.
-    pub tls: tls::Config,
-    /// Of one attempt.
-    #[serde(with = "crate::config::DurationText")]
-    pub timeout: Duration,
-    /// In front of it.
-    pub sending_queue: queue::Config,
-    /// Around it.
-    pub retry_on_failure: retry::Config,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            webhook_url: Secret::default(),
-            minimum_tier: Tier::Queue,
-            updates: false,
-            links: Links::new(),
-            tls: tls::Config::default(),
-            timeout: Duration::from_secs(10),
-            sending_queue: in_order(),
-            retry_on_failure: patient(),
-        }
-    }
-}
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Config(chat::Config);
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.webhook_url.is_empty() {
-            let hint = "the URL of a workflow that posts to a channel when a webhook request is received";
-            report.error("webhook_url", "is missing").hint(hint);
-        }
-        check_url("webhook_url", self.webhook_url.expose(), report);
-        check_links(&self.links, report);
-        check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
-        report.within("tls", &self.tls);
-        check_sending(&self.sending_queue, &self.retry_on_failure, report);
+        self.0.check("the URL of a workflow that posts to a channel when a webhook request is received", report);
     }
 }
 
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
-        let url =
-            Url::parse(self.webhook_url.expose()).map_err(|error| context.error(format!("webhook_url: {error}")))?;
-        let chat = Chat {
-            client: client(&self.tls, self.timeout, context)?,
-            url,
-            updates: self.updates,
-            links: self.links.clone(),
-            announced: Announced::default(),
-            message,
-        };
-        let terms = Terms {
-            tier: self.minimum_tier,
-            most: 1,
-            pace: PACE,
-            queue: &self.sending_queue,
-            retry: &self.retry_on_failure,
-        };
-        Ok(sending(chat, &terms, context))
+        self.0.build(message, PACE, context)
     }
 }
 

@@ -37,7 +37,9 @@ fn assert_slack_takes(message: &Value) {
             "section" if block["fields"].is_array() => {
                 let fields = block["fields"].as_array().unwrap();
                 assert!((1..=10).contains(&fields.len()));
-                fields.iter().for_each(|field| plain(field, 2000));
+                for field in fields {
+                    plain(field, 2000);
+                }
             }
             "section" => plain(&block["text"], 3000),
             "actions" => {
@@ -65,7 +67,7 @@ fn assert_teams_takes(message: &Value) {
     for element in card["body"].as_array().unwrap() {
         match element["type"].as_str().unwrap() {
             "TextBlock" => {
-                assert!(!element["text"].as_str().unwrap().contains("198.51"), "only our own words: {element}")
+                assert!(!element["text"].as_str().unwrap().contains("198.51"), "only our own words: {element}");
             }
             "RichTextBlock" => {
                 for run in element["inlines"].as_array().unwrap() {
