@@ -5,6 +5,7 @@
 
 pub mod components;
 pub mod demo;
+pub mod evaluate;
 pub mod print_config;
 pub mod replay;
 pub mod run;
@@ -42,6 +43,8 @@ enum Command {
     PrintConfig,
     /// Watch a gateway learn a simulated airline and catch those who break in, in about a minute
     Demo(demo::Arguments),
+    /// Simulate many fleets and say how often attacks are noticed and how many pages are false, with intervals
+    Evaluate(evaluate::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
 }
@@ -78,6 +81,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Components) => components::run(),
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
+        Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
     };
     let (code, message) = match done {
