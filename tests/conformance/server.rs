@@ -424,7 +424,8 @@ fn padded(size: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(size);
     wire::put_varint(&mut body, 15 << 3 | 2);
     // Between 2^21 and 2^28, the length itself takes four bytes.
-    wire::put_varint(&mut body, (size - body.len() - 4) as u64);
+    let rest = size - body.len() - 4;
+    wire::put_varint(&mut body, rest as u64);
     body.resize(size, b'x');
     body
 }
