@@ -192,7 +192,7 @@ async fn mistakes_are_named_and_secrets_are_not_told() {
     ];
     for (row, config, said) in table {
         let (code, report) = validate(&config);
-        assert_eq!(code, Some(1), "{row}: {report}");
+        assert_eq!(code, Some(2), "{row}: {report}");
         assert!(report.contains(said), "{row}: {report}");
     }
     let secrets = "
