@@ -118,7 +118,7 @@ impl ExtensionConfig for Config {
             let tokens = Arc::new(Tokens {
                 header,
                 challenge: if self.scheme.is_empty() { "Bearer".to_owned() } else { self.scheme.clone() },
-                tokens: tokens.map_err(|reason| context.error(format!("filename: {reason}")))?,
+                known: tokens.map_err(|reason| context.error(format!("filename: {reason}")))?,
             });
             auth::offer_server(tokens.clone(), context);
             auth::offer_client(tokens, context);
@@ -135,14 +135,14 @@ struct Tokens {
     header: HeaderName,
     challenge: String,
     /// As they are shown; at least one.
-    tokens: Reloading<Vec<HeaderValue>>,
+    known: Reloading<Vec<HeaderValue>>,
 }
 
 impl Tokens {
     fn check(&self, headers: &HeaderMap) -> Result<(), &'static str> {
         let shown = headers.get(&self.header).ok_or("no token was shown")?;
         // All are compared, so that time tells nothing.
-        let known = self.tokens.current().iter().fold(false, |known, token| known | same(token, shown));
+        let known = self.known.current().iter().fold(false, |known, token| known | same(token, shown));
         if known { Ok(()) } else { Err("the token is not known here") }
     }
 }
@@ -163,7 +163,7 @@ impl auth::Server for Tokens {
 
 impl auth::Client for Tokens {
     fn authenticate(&self, headers: &mut HeaderMap) -> Result<(), String> {
-        if let Some(token) = self.tokens.current().first() {
+        if let Some(token) = self.known.current().first() {
             headers.insert(self.header.clone(), token.clone());
         }
         Ok(())

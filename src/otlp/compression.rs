@@ -131,7 +131,7 @@ fn snappy_frames(body: &[u8]) -> std::io::Result<Vec<u8>> {
     }
     let mut frames = snap::write::FrameEncoder::new(Vec::with_capacity(body.len() / 2));
     frames.write_all(body)?;
-    frames.into_inner().map_err(|error| error.into_error())
+    frames.into_inner().map_err(snap::write::IntoInnerError::into_error)
 }
 
 fn deflate(body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {

@@ -1,17 +1,6 @@
 //! The accept loop every listening receiver shares: bounded connections, TLS, HTTP/1.1 and HTTP/2, graceful end.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    hash::{BuildHasher as _, RandomState},
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,13 +10,15 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Boxed,
     component::Running,
+    lifetime::{Activity, Lifetime, idle, old},
+    pings::{self, Watched},
     socket::{Plain, Socket, secure},
 };
 
@@ -60,19 +51,6 @@ pub struct Protocol {
     pub max_concurrent_streams: u32,
 }
 
-/// When connections are asked whether they are alive, and ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lifetime {
-    /// Ended when there was no request for so long.
-    pub idle: Option<Duration>,
-    /// Ended at about this age.
-    pub age: Option<Duration>,
-    /// How long requests in hand may take at that age.
-    pub grace: Option<Duration>,
-    /// HTTP/2: asked after so long in silence, and ended without an answer within so long.
-    pub ask: Option<(Duration, Duration)>,
-}
-
 /// How connections are secured and how long they live.
 #[derive(Clone, Default)]
 pub struct Transport {
@@ -80,6 +58,8 @@ pub struct Transport {
     pub tls: Option<TlsAcceptor>,
     /// How long they live.
     pub lifetime: Lifetime,
+    /// How often clients may ping; as often as they like if not said. For HTTP/2 only.
+    pub pings: Option<pings::Policy>,
 }
 
 /// A listener being served; stopping it lets the requests in hand finish.
@@ -176,11 +156,15 @@ where
             stream = handshake => stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
             () = self.cancel.cancelled() => return Ok(()),
         };
-        let lifetime = self.transport.lifetime;
-        let activity = lifetime.idle.map(|_| Arc::new(Activity::default()));
-        let (handler, busy) = (self.handler, activity.clone());
+        let Transport { lifetime, pings, .. } = self.transport;
+        let activity = (lifetime.idle.is_some() || pings.is_some()).then(|| Arc::new(Activity::default()));
+        let stream = match pings.zip(activity.clone()) {
+            None => Either::Left(stream),
+            Some((policy, activity)) => Either::Right(Watched::new(stream, policy, activity)),
+        };
+        let (handler, happens) = (self.handler, activity.clone());
         let service = service_fn(move |request| {
-            let busy = busy.clone().map(Busy::new);
+            let busy = happens.as_ref().map(Activity::begin);
             let response = handler(request);
             async move {
                 let response = response.await;
@@ -193,7 +177,7 @@ where
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = self.cancel.cancelled() => connection.as_mut().graceful_shutdown(),
-            () = idle(lifetime.idle.zip(activity)) => connection.as_mut().graceful_shutdown(),
+            () = idle(lifetime.idle, activity.as_deref()) => connection.as_mut().graceful_shutdown(),
             () = old(lifetime.age) => {
                 connection.as_mut().graceful_shutdown();
                 if let Some(grace) = lifetime.grace {
@@ -203,57 +187,6 @@ where
         }
         connection.await
     }
-}
-
-/// What happens on one connection.
-struct Activity {
-    requests: AtomicUsize,
-    /// When the last request ended.
-    last: Mutex<Instant>,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self { requests: AtomicUsize::new(0), last: Mutex::new(Instant::now()) }
-    }
-}
-
-/// A request in hand.
-struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn new(activity: Arc<Activity>) -> Self {
-        activity.requests.fetch_add(1, Ordering::Relaxed);
-        Self(activity)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.requests.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// Returns when there was no request for so long.
-async fn idle(limit: Option<(Duration, Arc<Activity>)>) {
-    let Some((limit, activity)) = limit else { return std::future::pending().await };
-    loop {
-        let last = *activity.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = match activity.requests.load(Ordering::Acquire) {
-            0 if last.elapsed() >= limit => return,
-            0 => last + limit,
-            _ => Instant::now() + limit,
-        };
-        tokio::time::sleep_until(until).await;
-    }
-}
-
-/// Returns at about this age: connections that began together do not all end together.
-async fn old(age: Option<Duration>) {
-    let Some(age) = age else { return std::future::pending().await };
-    let spread = RandomState::new().hash_one(0) % 201;
-    tokio::time::sleep(age.mul_f64(0.9 + spread as f64 / 1000.0)).await;
 }
 
 fn connection_builder(protocol: Protocol, lifetime: &Lifetime) -> auto::Builder<TokioExecutor> {

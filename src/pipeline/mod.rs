@@ -3,8 +3,10 @@
 pub mod component;
 pub mod fan_out;
 pub mod health;
+pub mod lifetime;
 pub mod listener;
 pub mod outcome;
+pub mod pings;
 #[cfg(test)]
 pub mod probe;
 pub mod queue;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::{
-    config::{Check, Report},
-    pipeline::listener::Lifetime,
+    config::{Check, Report, Toggle},
+    pipeline::{lifetime::Lifetime, pings::Policy},
 };
 
 /// The configuration.
@@ -15,6 +15,25 @@ use crate::{
 pub struct Config {
     /// When connections are asked whether they are alive, and ended.
     pub server_parameters: Parameters,
+    /// How often clients may ping. Unlike with gRPC's own servers, as often as they like if not said.
+    pub enforcement_policy: Toggle<Enforcement>,
+}
+
+/// When a client that asks whether we are alive is sent away.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Enforcement {
+    /// Pings sooner after the last one are too soon.
+    #[serde(with = "crate::config::duration")]
+    pub min_time: Duration,
+    /// Whether clients may ping while they have no request.
+    pub permit_without_stream: bool,
+}
+
+impl Default for Enforcement {
+    fn default() -> Self {
+        Self { min_time: Duration::from_mins(5), permit_without_stream: false }
+    }
 }
 
 /// Zero means gRPC's own default.
@@ -52,7 +71,13 @@ impl Check for Config {
 }
 
 impl Config {
-    /// For a listener.
+    /// How often clients may ping.
+    pub fn pings(&self) -> Option<Policy> {
+        let Enforcement { min_time, permit_without_stream } = self.enforcement_policy.as_option()?.clone();
+        Some(Policy { min_time, permit_without_stream })
+    }
+
+    /// How long connections live.
     pub fn lifetime(&self) -> Lifetime {
         const ASK_AFTER: Duration = Duration::from_hours(2);
         const ANSWER_WITHIN: Duration = Duration::from_secs(20);

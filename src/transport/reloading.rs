@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -69,11 +69,6 @@ impl<T> Reloading<T> {
             self.look(&mut last);
         }
         self.current.load_full()
-    }
-
-    /// Looks at the files now.
-    pub fn refresh(&self) {
-        self.look(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn look(&self, last: &mut Last) {

@@ -161,7 +161,7 @@ fn status(body: &[u8]) -> (i64, String) {
     let (mut code, mut message) = (0, String::new());
     for field in wire::Fields::new(body) {
         match field {
-            (1, wire::Value::Varint(value)) => code = value as i64,
+            (1, wire::Value::Varint(value)) => code = value.cast_signed(),
             (2, wire::Value::Bytes(text)) => message = String::from_utf8(text.to_vec()).unwrap(),
             _ => {}
         }
@@ -176,7 +176,7 @@ fn retry_info(status: &[u8]) -> Option<Duration> {
     Some(Duration::new(delay.seconds as u64, delay.nanos as u32))
 }
 
-/// Parts of google/rpc/status.proto and error_details.proto.
+/// Parts of `google/rpc/status.proto` and `error_details.proto`.
 mod rpc {
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Status {

@@ -68,3 +68,36 @@ async fn a_dead_connection_is_noticed() {
     assert!(ended.is_ok(), "it was ended");
     assert!(heard.windows(9).any(|frame| frame[..4] == [0, 0, 8, 6]), "after a ping");
 }
+
+/// Scenario: a client pings once more than it may.
+/// Guarantees: it is cut off; one that pings as it may is not.
+#[tokio::test]
+async fn who_pings_too_often_is_cut_off() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (_sink, address) = Sink::start().await;
+    let receiver = "{grpc: {endpoint: '127.0.0.1:0', keepalive: \
+                    {enforcement_policy: {min_time: 1h, permit_without_stream: true}}}}";
+    let gateway = Gateway::start(&to_sink(address, receiver, "service:")).await;
+    for (pings, cut_off) in [(3, false), (4, true)] {
+        let mut stream = tokio::net::TcpStream::connect(gateway.endpoint("receiver otlp", "grpc")).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await.unwrap();
+        let mut heard = Vec::new();
+        for _ in 0..pings {
+            let _ = stream.write_all(b"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678").await;
+        }
+        let answers = async {
+            let mut buffer = [0; 1024];
+            loop {
+                match stream.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break true,
+                    Ok(read) => heard.extend_from_slice(&buffer[..read]),
+                }
+                if heard.windows(8).filter(|bytes| *bytes == b"12345678").count() == 3 && !cut_off {
+                    break false;
+                }
+            }
+        };
+        let ended = tokio::time::timeout(DEADLINE, answers).await.expect("an answer, or an end");
+        assert_eq!(ended, cut_off, "{pings} pings");
+    }
+}

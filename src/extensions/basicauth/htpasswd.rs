@@ -22,7 +22,7 @@ const NOBODY: &str = "$2y$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lh
 
 /// Those who may come in.
 pub struct Users {
-    users: HashMap<String, User>,
+    by_name: HashMap<String, User>,
     hashing: Arc<Semaphore>,
     /// Whether any password is hashed.
     hashes: bool,
@@ -37,7 +37,7 @@ struct User {
 impl Users {
     /// Reads `name:password` lines; later ones win. Empty lines and those that begin with `#` say nothing.
     pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
-        let mut users = HashMap::new();
+        let mut by_name = HashMap::new();
         for text in texts {
             for (number, line) in text.lines().map(str::trim).enumerate() {
                 if line.is_empty() || line.starts_with('#') {
@@ -46,17 +46,17 @@ impl Users {
                 let wrong = |what: &str| format!("line {}: {what}", number + 1);
                 let (name, secret) = line.split_once(':').ok_or_else(|| wrong("is not of the form name:password"))?;
                 check(secret).map_err(|reason| wrong(&reason))?;
-                users.insert(name.to_owned(), User { secret: secret.to_owned(), right: Mutex::default() });
+                by_name.insert(name.to_owned(), User { secret: secret.to_owned(), right: Mutex::default() });
             }
         }
-        let hashes = users.values().any(|user| is_bcrypt(&user.secret));
-        Ok(Self { users, hashing: Arc::new(Semaphore::new(AT_ONCE)), hashes })
+        let hashes = by_name.values().any(|user| is_bcrypt(&user.secret));
+        Ok(Self { by_name, hashing: Arc::new(Semaphore::new(AT_ONCE)), hashes })
     }
 
     /// Whether `password` is that of `name`.
     pub async fn know(&self, name: &str, password: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(password.as_bytes()).into();
-        let Some(user) = self.users.get(name) else {
+        let Some(user) = self.by_name.get(name) else {
             if self.hashes {
                 self.verify(password, NOBODY).await;
             }
@@ -141,7 +141,7 @@ mod tests {
                 assert_eq!(users.know(name, password).await, known, "{name} {password}");
             }
         }
-        assert!(users.users["ann"].right.lock().unwrap().is_some(), "a right password is hashed once");
+        assert!(users.by_name["ann"].right.lock().unwrap().is_some(), "a right password is hashed once");
     }
 
     #[test]

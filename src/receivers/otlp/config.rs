@@ -201,7 +201,7 @@ impl GrpcConfig {
     /// How connections are secured and how long they live.
     pub fn transport(&self, context: &Context) -> Result<Transport, StartError> {
         let tls = self.tls.as_ref().map(|tls| tls.acceptor(&[b"h2"], context)).transpose()?;
-        Ok(Transport { tls, lifetime: self.keepalive.lifetime() })
+        Ok(Transport { tls, lifetime: self.keepalive.lifetime(), pings: self.keepalive.pings() })
     }
 }
 

@@ -17,16 +17,12 @@ use crate::{
 
 /// Serves one request on the configured paths; `own` headers are set on every answer.
 pub async fn handle(door: &Door, config: &HttpConfig, own: &HeaderMap, request: Request<Incoming>) -> Response<Body> {
-    let (mut response, cors) = match config.cors.as_ref() {
-        None => (serve(door, config, request).await, HeaderMap::new()),
-        Some(cors) => match cors.preflight(&request) {
-            // A browser asks before it says who it is.
-            Some(headers) => (nothing_to_say(), headers),
-            None => {
-                let headers = cors.answer(request.headers());
-                (serve(door, config, request).await, headers)
-            }
-        },
+    // A browser asks before it says who it is.
+    let (mut response, cors) = if let Some(headers) = config.cors.as_ref().and_then(|cors| cors.preflight(&request)) {
+        (nothing_to_say(), headers)
+    } else {
+        let headers = config.cors.as_ref().map(|cors| cors.answer(request.headers())).unwrap_or_default();
+        (serve(door, config, request).await, headers)
     };
     for (name, value) in own.iter().chain(&cors) {
         response.headers_mut().insert(name, value.clone());

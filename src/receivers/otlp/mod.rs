@@ -10,7 +10,7 @@
 //!         auth: { authenticator: bearertokenauth }
 //!         max_recv_msg_size_mib: 64
 //!         max_concurrent_streams: 256
-//!         keepalive: { server_parameters: {} }   # see transport/keepalive.rs
+//!         keepalive: { server_parameters: {} }   # and enforcement_policy; see transport/keepalive.rs
 //!       http:
 //!         endpoint: localhost:4318
 //!         tls: {}

@@ -93,7 +93,7 @@ impl Check for Config {
             report.error("insecure_skip_verify", "does not go with ca_file: one of them says whom to trust");
         }
         if self.include_system_ca_certs_pool && !self.has_authorities() {
-            report.error("include_system_ca_certs_pool", "does nothing without ca_file: they are trusted anyway");
+            report.warning("include_system_ca_certs_pool", "does nothing without ca_file: they are trusted anyway");
         }
         if let Some(name) = &self.server_name_override
             && ServerName::try_from(name.as_str()).is_err()

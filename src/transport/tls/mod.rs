@@ -84,7 +84,7 @@ impl Terms<'_> {
         }
         let provider = ring::default_provider();
         // As in Go, what is listed are those of TLS 1.2; those of 1.3 are all good and always there.
-        let suites = provider.cipher_suites.iter().map(|suite| suite.suite());
+        let suites = provider.cipher_suites.iter().map(rustls::SupportedCipherSuite::suite);
         let suites: Vec<&str> = suites.filter(|suite| !is_tls13(*suite)).filter_map(|suite| suite.as_str()).collect();
         let curves: Vec<&str> = provider.kx_groups.iter().filter_map(|group| curve(group.name())).collect();
         for (key, listed, known) in
