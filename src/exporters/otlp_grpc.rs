@@ -196,9 +196,10 @@ impl Config {
             return Err("must not have a path".to_owned());
         }
         let authority: Authority = rest.parse().map_err(|error| format!("is not an address: {error}"))?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Target { to: To::Tcp(host, port), authority: self.authority(authority), secure })
+        let uri = format!("http://{}:{port}", authority.host()).parse();
+        let to = To::Tcp(uri.map_err(|error| format!("is not an address: {error}"))?);
+        Ok(Target { to, authority: self.authority(authority), secure })
     }
 
     fn authority(&self, otherwise: Authority) -> Authority {
