@@ -6,6 +6,7 @@ pub mod check;
 pub mod compression;
 pub mod edit;
 pub mod json;
+pub mod metrics;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub mod split;
 pub mod time;
 pub mod view;
 pub mod wire;
+pub mod write;
 
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
 //! Writing OTLP's protobuf without building objects first: nested messages whose length is put in afterwards, and
 //! attributes, whose lengths are known beforehand.
 
-use crate::otlp::wire::{put_bytes, put_varint, varint_len};
+use super::wire::{put_bytes, put_varint, varint_len};
 
 /// The numbers of the fields that are written, by message.
 pub mod field {
@@ -9,11 +9,11 @@ pub mod field {
     pub const RESOURCES: u32 = 1;
     /// `ResourceSpans.resource`.
     pub const RESOURCE: u32 = 1;
-    /// `ResourceSpans.scope_spans` or `ResourceLogs.scope_logs`.
+    /// `ResourceSpans.scope_spans`, `ResourceLogs.scope_logs` or `ResourceMetrics.scope_metrics`.
     pub const SCOPES: u32 = 2;
     /// `ScopeSpans.scope`.
     pub const SCOPE: u32 = 1;
-    /// `ScopeSpans.spans` or `ScopeLogs.log_records`.
+    /// `ScopeSpans.spans`, `ScopeLogs.log_records` or `ScopeMetrics.metrics`.
     pub const ITEMS: u32 = 2;
     /// `ScopeSpans.schema_url`.
     pub const SCHEMA_URL: u32 = 3;
