@@ -11,7 +11,7 @@
 //! |---|---|
 //! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
-//! | components | [`receivers`], [`processors`], [`exporters`], [`extensions`] |
+//! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
 //! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`config`], [`telemetry`] |
 //! | currency and model | [`otlp`], [`detect`] |
 
@@ -30,6 +30,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod connectors;
 pub mod detect;
 pub mod exporters;
 pub mod extensions;

@@ -21,7 +21,7 @@ pub mod write;
 use bytes::Bytes;
 
 /// Which of OTLP's three export services a [`Batch`] belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
     /// `ExportTraceServiceRequest`; items are spans.
     Traces,

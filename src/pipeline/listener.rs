@@ -10,10 +10,15 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Boxed, component::Running};
+use super::{
+    Boxed,
+    component::{Context, Running},
+    health::Health,
+    sockets::Socket,
+};
 
 /// A response body: bytes, then perhaps trailers.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -32,6 +37,8 @@ const MAX_HEADER_BYTES: u32 = 64 << 10;
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So many connections in a row must fail to be accepted before the listener is said to be in trouble.
+const IN_TROUBLE_AFTER: u32 = 10;
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -50,17 +57,26 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `endpoint` and serves each request with `handler`.
-    pub async fn start<H, F>(endpoint: &str, protocol: Protocol, handler: H) -> std::io::Result<Self>
+    /// Binds `endpoint`, or takes over the socket of a predecessor that served the same `purpose`, and serves each
+    /// request with `handler`.
+    pub async fn start<H, F>(
+        context: &Context,
+        purpose: &str,
+        endpoint: &str,
+        protocol: Protocol,
+        handler: H,
+    ) -> std::io::Result<Self>
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = TcpListener::bind(endpoint).await?;
-        let address = listener.local_addr()?;
+        let socket = context.sockets().listen(&context.component, purpose, endpoint).await?;
+        let address = socket.local_addr()?;
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(accept(listener, protocol, handler, cancel.clone(), tasks.clone()));
+        let (health, component) = (context.health(), context.component.clone());
+        let accepting = Accepting { socket, health, component, failures: 0 };
+        tasks.spawn(context.watch(accept(accepting, protocol, handler, cancel.clone(), tasks.clone())));
         Ok(Self { address, cancel, tasks })
     }
 
@@ -80,13 +96,46 @@ impl Running for Listener {
     }
 }
 
+/// The socket, and how accepting goes.
+struct Accepting {
+    socket: Socket,
+    health: Arc<Health>,
+    component: String,
+    /// Since the last connection that was accepted.
+    failures: u32,
+}
+
+impl Accepting {
+    async fn next(&mut self) -> tokio::net::TcpStream {
+        loop {
+            match self.socket.accept().await {
+                Ok(stream) => {
+                    if std::mem::take(&mut self.failures) >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, None);
+                    }
+                    return stream;
+                }
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    tracing::warn!(component = self.component, %error, "cannot accept a connection, trying again");
+                    if self.failures >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, Some(format!("cannot accept connections: {error}")));
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
 async fn accept<H, F>(
-    listener: TcpListener,
+    mut accepting: Accepting,
     protocol: Protocol,
     handler: H,
     cancel: CancellationToken,
     tasks: TaskTracker,
-) where
+) -> Result<(), String>
+where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -94,18 +143,10 @@ async fn accept<H, F>(
     let builder = connection_builder(protocol);
     loop {
         let accepted = tokio::select! {
-            () = cancel.cancelled() => return,
-            accepted = async { (room.clone().acquire_owned().await, listener.accept().await) } => accepted,
+            () = cancel.cancelled() => return Ok(()),
+            accepted = async { (room.clone().acquire_owned().await, accepting.next().await) } => accepted,
         };
-        let (Ok(permit), accepted) = accepted else { return };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (Ok(permit), stream) = accepted else { return Err("its count of connections is closed".to_owned()) };
         let _ = stream.set_nodelay(true);
         let (builder, handler, cancel) = (builder.clone(), handler.clone(), cancel.clone());
         tasks.spawn(async move {

@@ -3,12 +3,15 @@
 pub mod component;
 pub mod fan_out;
 pub mod health;
+pub mod link;
 pub mod listener;
 pub mod outcome;
 #[cfg(test)]
 pub mod probe;
 pub mod queue;
 pub mod retry;
+pub mod sockets;
+pub mod watch;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -207,7 +207,7 @@ where
     H: Fn(::http::Request<hyper::body::Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ::http::Response<crate::pipeline::listener::Body>> + Send + 'static,
 {
-    let listener = Listener::start(&endpoint.to_string(), protocol, handler).await.map_err(|error| {
+    let listener = Listener::start(context, name, &endpoint.to_string(), protocol, handler).await.map_err(|error| {
         context.error(format!(
             "cannot listen on {endpoint} for {name}: {error}; is another process using the port? \
              Change protocols::{name}::endpoint"
