@@ -12,7 +12,7 @@
 //! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
 //! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
-//! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`config`], [`telemetry`] |
+//! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`ottl`], [`config`], [`telemetry`], [`pattern`] |
 //! | currency and model | [`otlp`], [`detect`] |
 
 // In tests the shortest form says most: exact floats, small casts, arrays as they come.
@@ -37,6 +37,8 @@ pub mod extensions;
 pub mod faas;
 pub mod incidents;
 pub mod otlp;
+pub mod ottl;
+pub mod pattern;
 pub mod pipeline;
 pub mod processors;
 pub mod receivers;
