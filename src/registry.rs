@@ -102,6 +102,10 @@ pub const COMPONENTS: &[Component] = &[
 
     Component { name: "forward", aliases: &[], kind: Kind::Connector, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "joins pipelines of the same signal", parse: Parse::Connector(connector::<connectors::forward::Config>) },
+    Component { name: "routing", aliases: &[], kind: Kind::Connector, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "each record to the pipelines whose condition holds", parse: Parse::Connector(connector::<connectors::routing::Config>) },
+    Component { name: "count", aliases: &[], kind: Kind::Connector, signals: ALL, produces: METRICS, stability: Stability::Alpha,
+        summary: "how many records pass, as metrics", parse: Parse::Connector(connector::<connectors::count::Config>) },
     Component { name: "span_metrics", aliases: &["spanmetrics"], kind: Kind::Connector, signals: TRACES, produces: METRICS, stability: Stability::Beta,
         summary: "calls and durations of spans, as metrics", parse: Parse::Connector(connector::<connectors::span_metrics::Config>) },
 

@@ -65,7 +65,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The number of the field that holds the attributes of a level.
-    pub(super) const fn attributes(&self, level: Level) -> u32 {
+    pub const fn attributes(&self, level: Level) -> u32 {
         match level {
             Level::Resource | Level::Cache => 1,
             Level::Scope | Level::SpanEvent => 3,
