@@ -367,3 +367,6 @@ where
 {
     Box::new(config::decode::<C>(node, problems))
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,8 @@ struct Held {
     purpose: String,
     /// As the configuration has it; the port may be 0.
     endpoint: String,
+    /// Where that is.
+    address: String,
     socket: Weak<net::TcpListener>,
     /// Whether its listener is about to stop.
     released: bool,
@@ -65,6 +67,7 @@ impl Sockets {
             component: component.to_owned(),
             purpose: purpose.to_owned(),
             endpoint: endpoint.to_owned(),
+            address: listener.local_addr()?.to_string(),
             socket: Arc::downgrade(&held),
             released: false,
         });
@@ -77,7 +80,8 @@ impl Sockets {
         let any_port = endpoint.ends_with(":0");
         let index = sockets.iter().position(|held| {
             let same_user = held.component == component && held.purpose == purpose;
-            held.released && held.endpoint == endpoint && (!any_port || same_user)
+            let same_place = held.endpoint == endpoint || held.address == endpoint;
+            held.released && same_place && (!any_port || same_user)
         })?;
         sockets.swap_remove(index).socket.upgrade()
     }

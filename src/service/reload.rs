@@ -51,6 +51,8 @@ impl Retired {
 struct Started {
     graph: Graph,
     receivers: BTreeMap<Id, RunningReceiver>,
+    /// Had to make room before their successors could start.
+    displaced: Vec<(Id, RunningReceiver)>,
 }
 
 impl Service {
@@ -74,6 +76,7 @@ impl Service {
                 Retired { receivers, graph, extensions: Vec::new() }.retire(&plan).await;
                 self.site.sockets().restore(before);
                 self.restore_extensions(renewed).await;
+                self.restore_receivers(started.displaced).await;
                 Err(error)
             }
         }
@@ -81,7 +84,7 @@ impl Service {
 
     /// Builds nodes and starts receivers that `plan` has and that do not run as it wants them.
     async fn start_beside(
-        &self,
+        &mut self,
         plan: &Plan,
         renewed: &BTreeSet<String>,
         stale: &[Id],
@@ -99,10 +102,46 @@ impl Service {
                 continue;
             }
             let routes = self.graph.routes_beside(&started.graph, plan, id, Kind::Receiver);
-            let receiver = start_receiver(id, planned, routes, &self.site).await?;
+            let receiver = match start_receiver(id, planned, routes.clone(), &self.site).await {
+                Err(_) if self.displace(stale, started).await => {
+                    start_receiver(id, planned, routes, &self.site).await?
+                }
+                result => result?,
+            };
             started.receivers.insert(id.clone(), receiver);
         }
         Ok(())
+    }
+
+    /// Stops receivers that are to go anyway: an address that overlaps theirs (all of them instead of one) is free only
+    /// then. False if there are none.
+    async fn displace(&mut self, stale: &[Id], started: &mut Started) -> bool {
+        let before = started.displaced.len();
+        for id in stale {
+            if let Some(receiver) = self.receivers.remove(id) {
+                stop_within(STOP_DEADLINE, receiver.running.as_ref()).await;
+                started.displaced.push((id.clone(), receiver));
+            }
+        }
+        started.displaced.len() > before
+    }
+
+    /// Starts again what made room for nothing.
+    async fn restore_receivers(&mut self, displaced: Vec<(Id, RunningReceiver)>) {
+        for (id, stopped) in displaced {
+            drop(stopped);
+            let Some(planned) = self.plan.receivers.get(&id) else { continue };
+            let routes = self.graph.routes(&self.plan, &id, Kind::Receiver);
+            match start_receiver(&id, planned, routes, &self.site).await {
+                Ok(receiver) => {
+                    self.receivers.insert(id, receiver);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "does not come back after a reload that failed");
+                    self.site.health.failed(&error.component, error.reason);
+                }
+            }
+        }
     }
 
     /// Nothing here can fail.
@@ -111,7 +150,8 @@ impl Service {
             self.site.health.replaced(&name);
         }
         let gone = self.graph.adopt(started.graph, &plan);
-        let stale = stale.iter().filter_map(|id| self.receivers.remove(id)).collect();
+        let mut gone_receivers: Vec<_> = stale.iter().filter_map(|id| self.receivers.remove(id)).collect();
+        gone_receivers.extend(started.displaced.into_iter().map(|(_, receiver)| receiver));
         self.receivers.extend(started.receivers);
         for (id, receiver) in &self.receivers {
             receiver.outputs.connect(self.graph.routes(&plan, id, Kind::Receiver));
@@ -125,7 +165,7 @@ impl Service {
         }
         let old = std::mem::replace(&mut self.plan, plan);
         publish_health(&self.site.health, &self.plan, &State::Ready);
-        let retired = Retired { receivers: stale, graph: gone, extensions: renewed.gone };
+        let retired = Retired { receivers: gone_receivers, graph: gone, extensions: renewed.gone };
         self.retiring.spawn(async move { retired.retire(&old).await });
     }
 
