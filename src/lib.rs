@@ -12,6 +12,7 @@
 //! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
 //! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
+//! | the wire | [`transport`]: TLS, addresses, who may come in |
 //! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`ottl`], [`config`], [`telemetry`], [`pattern`] |
 //! | currency and model | [`otlp`], [`detect`] |
 
@@ -46,3 +47,4 @@ pub mod registry;
 pub mod service;
 pub mod telemetry;
 pub mod testbed;
+pub mod transport;

@@ -3,7 +3,7 @@
 //! [`plan`] turns a structurally sound configuration into typed component configurations, reporting everything wrong
 //! with any of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
@@ -113,6 +113,12 @@ pub const COMPONENTS: &[Component] = &[
         summary: "answers whether every pipeline works", parse: Parse::Extension(extension::<extensions::health_check::Config>) },
     Component { name: "file_storage", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
         summary: "an embedded store for state that survives restarts", parse: Parse::Extension(extension::<extensions::file_storage::Config>) },
+    Component { name: "bearertokenauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "tokens, of those who may come in or our own", parse: Parse::Extension(extension::<extensions::bearertokenauth::Config>) },
+    Component { name: "basicauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "names and passwords, of those who may come in or our own", parse: Parse::Extension(extension::<extensions::basicauth::Config>) },
+    Component { name: "headers_setter", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "headers of exporters' requests", parse: Parse::Extension(extension::<extensions::headers_setter::Config>) },
 ];
 
 /// A component's typed configuration, and what it was typed from, to tell whether a reload changed it.
@@ -162,6 +168,22 @@ impl Plan {
         }
         .unwrap_or_default()
     }
+
+    /// Extensions that say who a component's senders are, or who it is: the key that names each, and its id.
+    pub fn trusts(&self, kind: Kind, id: &Id) -> Vec<(&'static str, &str)> {
+        match kind {
+            Kind::Receiver => self.receivers.get(id).map(|planned| planned.config.authenticators()).unwrap_or_default(),
+            Kind::Exporter => self.exporters.get(id).and_then(|one| one.config.authenticator()).into_iter().collect(),
+            Kind::Extension => self.extensions.get(id).and_then(|one| one.config.authenticator()).into_iter().collect(),
+            Kind::Processor | Kind::Connector => Vec::new(),
+        }
+    }
+
+    /// Whether a component works with any of these extensions.
+    pub fn uses(&self, kind: Kind, id: &Id, extensions: &BTreeSet<String>) -> bool {
+        let mut used = self.stands_on(kind, id).into_iter().chain(self.trusts(kind, id));
+        used.any(|(_, extension)| extensions.contains(extension))
+    }
 }
 
 /// Types every declared component and checks that the pipelines' signals fit; problems are added to `problems`.
@@ -194,6 +216,7 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
         }
     }
     check_signals(&root, problems);
+    check_authenticators(&root, &plan, problems);
     check_alerts(&root, problems);
     plan.root = root;
     check_extensions(&plan, problems);
@@ -314,6 +337,42 @@ fn check_routes(plan: &Plan, problems: &mut Problems) {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 problems.error(*span, path, format!("there is no pipeline `{named}`")).suggest(named, &names);
             }
+        }
+    }
+}
+
+/// Who says who may come in, or who we are, must be started by `service::extensions` and able to.
+fn check_authenticators(root: &Root, plan: &Plan, problems: &mut Problems) {
+    let receivers = plan.receivers.iter().flat_map(|(id, planned)| {
+        let named = planned.config.authenticators().into_iter();
+        named.map(move |(key, wanted)| (Kind::Receiver, Kind::Receiver, id, &planned.node, key, wanted))
+    });
+    let exporters = plan.exporters.iter().filter_map(|(id, planned)| {
+        let (key, wanted) = planned.config.authenticator()?;
+        Some((Kind::Exporter, Kind::Exporter, id, &planned.node, key, wanted))
+    });
+    let extensions = plan.extensions.iter().filter_map(|(id, planned)| {
+        let (key, wanted) = planned.config.authenticator()?;
+        Some((Kind::Extension, Kind::Exporter, id, &planned.node, key, wanted))
+    });
+    for (kind, whom, id, node, key, wanted) in receivers.chain(exporters).chain(extensions) {
+        let place = key.split("::").try_fold(node, |node, part| node.get(part)).unwrap_or(node);
+        let path = format!("{}::{id}::{key}", kind.section());
+        let found = plan.extensions.iter().find(|(id, _)| id.to_string() == wanted);
+        let started = root.service.extensions.iter().any(|reference| reference.id.to_string() == wanted);
+        let mut wrong = |message: &str, hint: String| {
+            problems.error(place.span, &path, format!("`{wanted}` {message}")).hint(hint);
+        };
+        match found {
+            // Its own section said what is missing.
+            None if wanted.is_empty() => {}
+            None => wrong("is not a declared extension", format!("declare `{wanted}` under `extensions`")),
+            Some((_, planned)) if !planned.config.authenticates(whom) => {
+                let able = if whom == Kind::Receiver { "htpasswd or tokens" } else { "client_auth, tokens or headers" };
+                wrong(&format!("cannot authenticate {}", whom.section()), format!("name an extension with {able}"));
+            }
+            Some(_) if !started => wrong("is not started", format!("add `{wanted}` to service::extensions")),
+            Some(_) => {}
         }
     }
 }

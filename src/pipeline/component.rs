@@ -13,8 +13,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{Batch, Boxed, Next, Outcome, fan_out::FanOut, health::Health, sockets::Sockets, watch};
-use crate::{otlp::Signal, telemetry::Metrics};
+use super::{
+    Batch, Boxed, Next, Outcome,
+    fan_out::FanOut,
+    health::Health,
+    socket::Socket,
+    sockets::{Place, Sockets},
+    watch,
+};
+use crate::{config::Kind, otlp::Signal, telemetry::Metrics};
 
 /// `type` or `type/name`, as in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,9 +91,9 @@ impl Context {
         self.shared.get_or_default(Health::NAME)
     }
 
-    /// The listening sockets of this service.
-    pub fn sockets(&self) -> Arc<Sockets> {
-        self.shared.get_or_default(Sockets::NAME)
+    /// Binds `place`, or takes over the socket of a predecessor; `purpose` tells several of one component apart.
+    pub async fn listen(&self, purpose: &str, place: Place<'_>) -> std::io::Result<Socket> {
+        self.shared.get_or_default::<Sockets>(Sockets::NAME).listen(&self.component, purpose, place).await
     }
 }
 
@@ -193,6 +200,11 @@ pub trait ReceiverConfig: Send + Sync {
     fn extensions(&self) -> Vec<(&'static str, &str)> {
         Vec::new()
     }
+
+    /// Extensions that say who may come in: the path of the key that names each, and its id.
+    fn authenticators(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
 }
 
 /// A processor's configuration.
@@ -234,6 +246,11 @@ pub trait ExporterConfig: Send + Sync {
     fn extensions(&self) -> Vec<(&'static str, &str)> {
         Vec::new()
     }
+
+    /// The extension that says who we are: the path of the key that names it, and its id.
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }
 
 /// An extension's configuration.
@@ -246,4 +263,14 @@ pub trait ExtensionConfig: Send + Sync {
 
     /// Binds and starts, before any pipeline; may put things into `context.shared`.
     fn start<'a>(&'a self, context: &'a Context) -> Boxed<'a, Result<Box<dyn Running>, StartError>>;
+
+    /// Whether it says who may come in (to receivers), or who we are (to exporters).
+    fn authenticates(&self, _whom: Kind) -> bool {
+        false
+    }
+
+    /// Another extension that also says who we are: the path of the key that names it, and its id.
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }

@@ -3,13 +3,16 @@
 pub mod component;
 pub mod fan_out;
 pub mod health;
+pub mod lifetime;
 pub mod link;
 pub mod listener;
 pub mod outcome;
+pub mod pings;
 #[cfg(test)]
 pub mod probe;
 pub mod queue;
 pub mod retry;
+pub mod socket;
 pub mod sockets;
 pub mod watch;
 

@@ -2,30 +2,20 @@
 //! no connection is refused in between.
 
 use std::{
-    io, net,
+    io,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::net::{TcpListener, TcpStream};
+use super::socket::{Bound, Socket};
 
-/// A bound socket. The kernel's queue of connections is shared by all copies of it.
-#[derive(Debug)]
-pub struct Socket {
-    listener: TcpListener,
-    /// Keeps the socket findable for as long as this copy lives.
-    _held: Arc<net::TcpListener>,
-}
-
-impl Socket {
-    /// The next connection.
-    pub async fn accept(&self) -> io::Result<TcpStream> {
-        Ok(self.listener.accept().await?.0)
-    }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<net::SocketAddr> {
-        self.listener.local_addr()
-    }
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// `host:port`.
+    Port(&'a str),
+    /// The path of a Unix socket.
+    Path(&'a Path),
 }
 
 /// The sockets of one running service.
@@ -41,7 +31,7 @@ struct Held {
     endpoint: String,
     /// Where that is.
     address: String,
-    socket: Weak<net::TcpListener>,
+    bound: Weak<Bound>,
     /// Whether its listener is about to stop.
     released: bool,
 }
@@ -54,27 +44,32 @@ impl Sockets {
     /// Its name in [`Shared`](super::component::Shared).
     pub const NAME: &'static str = "pipeline::sockets";
 
-    /// Binds `endpoint`, or takes over a released socket that is bound to it.
-    pub async fn listen(&self, component: &str, purpose: &str, endpoint: &str) -> io::Result<Socket> {
-        let held = match self.take_over(component, purpose, endpoint) {
-            Some(held) => held,
-            None => Arc::new(TcpListener::bind(endpoint).await?.into_std()?),
+    /// Binds `place`, or takes over a released socket that is bound to it.
+    pub async fn listen(&self, component: &str, purpose: &str, place: Place<'_>) -> io::Result<Socket> {
+        let endpoint = match place {
+            Place::Port(endpoint) => endpoint.to_owned(),
+            Place::Path(path) => path.display().to_string(),
         };
-        let listener = TcpListener::from_std(held.try_clone()?)?;
+        let bound = match (self.take_over(component, purpose, &endpoint), place) {
+            (Some(bound), _) => bound,
+            (None, Place::Port(endpoint)) => Arc::new(Bound::tcp(endpoint).await?),
+            (None, Place::Path(path)) => Arc::new(Bound::unix(path).await?),
+        };
+        let socket = Socket::over(bound.clone())?;
         let mut sockets = self.held();
-        sockets.retain(|held| held.socket.strong_count() > 0);
+        sockets.retain(|held| held.bound.strong_count() > 0);
         sockets.push(Held {
             component: component.to_owned(),
             purpose: purpose.to_owned(),
-            endpoint: endpoint.to_owned(),
-            address: listener.local_addr()?.to_string(),
-            socket: Arc::downgrade(&held),
+            endpoint,
+            address: bound.address(),
+            bound: Arc::downgrade(&bound),
             released: false,
         });
-        Ok(Socket { listener, _held: held })
+        Ok(socket)
     }
 
-    fn take_over(&self, component: &str, purpose: &str, endpoint: &str) -> Option<Arc<net::TcpListener>> {
+    fn take_over(&self, component: &str, purpose: &str, endpoint: &str) -> Option<Arc<Bound>> {
         let mut sockets = self.held();
         // Port 0 is any port: only the same component can mean the same socket.
         let any_port = endpoint.ends_with(":0");
@@ -83,7 +78,7 @@ impl Sockets {
             let same_place = held.endpoint == endpoint || held.address == endpoint;
             held.released && same_place && (!any_port || same_user)
         })?;
-        sockets.swap_remove(index).socket.upgrade()
+        sockets.swap_remove(index).bound.upgrade()
     }
 
     /// Lets the sockets of `components` be taken over. They go on listening until their listeners stop.
@@ -113,11 +108,14 @@ impl Sockets {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpStream, UnixStream};
+    use tokio_util::either::Either;
+
     use super::*;
 
-    const ANY: &str = "127.0.0.1:0";
+    const ANY: Place<'_> = Place::Port("127.0.0.1:0");
 
-    async fn connects(address: net::SocketAddr) -> bool {
+    async fn connects(address: &str) -> bool {
         TcpStream::connect(address).await.is_ok()
     }
 
@@ -127,21 +125,21 @@ mod tests {
     async fn a_released_socket_is_taken_over_with_its_queue() {
         let sockets = Sockets::default();
         let first = sockets.listen("receiver otlp", "grpc", ANY).await.unwrap();
-        let address = first.local_addr().unwrap();
-        let fixed = address.to_string();
-        assert!(sockets.listen("receiver otlp/2", "grpc", &fixed).await.is_err(), "still in use");
-        let queued = TcpStream::connect(address).await.unwrap();
+        let address = first.address();
+        assert!(sockets.listen("receiver otlp/2", "grpc", Place::Port(&address)).await.is_err(), "still in use");
+        let queued = TcpStream::connect(&address).await.unwrap();
         let before = sockets.release(&["receiver otlp".to_owned()]);
         let other = sockets.listen("receiver otlp", "http", ANY).await.unwrap();
-        assert_ne!(other.local_addr().unwrap(), address, "port 0 for something else is another port");
+        assert_ne!(other.address(), address, "port 0 for something else is another port");
         let second = sockets.listen("receiver otlp", "grpc", ANY).await.unwrap();
-        assert_eq!(second.local_addr().unwrap(), address);
+        assert_eq!(second.address(), address);
         sockets.settle();
         drop(first);
-        assert_eq!(second.accept().await.unwrap().peer_addr().unwrap(), queued.local_addr().unwrap());
-        assert!(connects(address).await);
+        let Either::Left(accepted) = second.accept().await.unwrap() else { panic!("a TCP connection") };
+        assert_eq!(accepted.peer_addr().unwrap(), queued.local_addr().unwrap());
+        assert!(connects(&address).await);
         drop(second);
-        assert!(!connects(address).await, "closed with its last listener");
+        assert!(!connects(&address).await, "closed with its last listener");
         drop(before);
     }
 
@@ -154,6 +152,20 @@ mod tests {
         sockets.restore(before);
         let _ = sockets.release(&["receiver otlp".to_owned()]);
         let again = sockets.listen("receiver otlp", "grpc", ANY).await.unwrap();
-        assert_eq!(again.local_addr().unwrap(), first.local_addr().unwrap());
+        assert_eq!(again.address(), first.address());
+    }
+
+    #[tokio::test]
+    async fn a_path_stays_for_its_successor_and_goes_with_the_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("otlp.sock");
+        let sockets = Sockets::default();
+        let first = sockets.listen("receiver otlp", "grpc", Place::Path(&path)).await.unwrap();
+        let _ = sockets.release(&["receiver otlp".to_owned()]);
+        let second = sockets.listen("receiver otlp", "grpc", Place::Path(&path)).await.unwrap();
+        drop(first);
+        assert!(UnixStream::connect(&path).await.is_ok());
+        drop(second);
+        assert!(!path.exists());
     }
 }

@@ -130,7 +130,9 @@ impl Graph {
         for key in wanted(plan) {
             let Some(node) = node_of(plan, &key) else { continue };
             let running = self.0.get(&key);
-            if running.is_some_and(|stage| stage.node == *node) && !stands_on(plan, &key, renewed) {
+            if running.is_some_and(|stage| stage.node == *node)
+                && !plan.uses(key.component().0, key.component().1, renewed)
+            {
                 continue;
             }
             match build(plan, &key, running, site) {
@@ -258,12 +260,6 @@ fn wanted(plan: &Plan) -> Vec<Key> {
 fn node_of<'a>(plan: &'a Plan, key: &Key) -> Option<&'a Node> {
     let (kind, id) = key.component();
     plan.node(kind, id)
-}
-
-/// Whether the node stands on one of these extensions.
-fn stands_on(plan: &Plan, key: &Key, extensions: &BTreeSet<String>) -> bool {
-    let (kind, id) = key.component();
-    plan.stands_on(kind, id).iter().any(|(_, extension)| extensions.contains(*extension))
 }
 
 /// Builds one node; `None` for the source of a processor that has none.

@@ -173,9 +173,7 @@ impl Service {
     fn stale_receivers(&self, plan: &Plan, renewed: &BTreeSet<String>) -> Vec<Id> {
         let wanted: BTreeMap<&Id, _> = super::receivers_in_use(plan).collect();
         let is_stale = |id: &Id, receiver: &RunningReceiver| {
-            let stands_on = plan.stands_on(Kind::Receiver, id);
-            wanted.get(id).is_none_or(|planned| planned.node != receiver.node)
-                || stands_on.iter().any(|(_, extension)| renewed.contains(*extension))
+            wanted.get(id).is_none_or(|planned| planned.node != receiver.node) || plan.uses(Kind::Receiver, id, renewed)
         };
         self.receivers.iter().filter(|(id, receiver)| is_stale(id, receiver)).map(|(id, _)| id.clone()).collect()
     }
@@ -194,11 +192,29 @@ impl Service {
         Ok(())
     }
 
+    /// Extensions that `plan` does not have as they are, and those that use one of these.
+    fn stale_extensions(&self, plan: &Plan) -> BTreeSet<String> {
+        let mut stale = BTreeSet::new();
+        loop {
+            let before = stale.len();
+            for extension in &self.extensions {
+                if !wants(plan, extension) || plan.uses(Kind::Extension, &extension.id, &stale) {
+                    stale.insert(extension.id.to_string());
+                }
+            }
+            if stale.len() == before {
+                return stale;
+            }
+        }
+    }
+
     /// Stops changed extensions, starts changed and new ones. What `plan` does not have runs on until the end.
     async fn exchange_extensions(&mut self, plan: &Plan) -> Result<Renewed, StartError> {
         let mut renewed = Renewed::default();
-        let (kept, stale): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.extensions).into_iter().partition(|extension| wants(plan, extension));
+        let stale = self.stale_extensions(plan);
+        let (stale, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.extensions)
+            .into_iter()
+            .partition(|extension| stale.contains(&extension.id.to_string()));
         self.extensions = kept;
         for extension in stale {
             if plan.extensions.contains_key(&extension.id) && listed(plan, &extension.id) {
