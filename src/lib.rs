@@ -13,7 +13,7 @@
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
 //! | components | [`receivers`], [`processors`], [`exporters`], [`extensions`] |
 //! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`config`], [`telemetry`] |
-//! | currency and model | [`otlp`], [`detect`] |
+//! | currency, model, disk | [`otlp`], [`detect`], [`store`] |
 
 // In tests the shortest form says most: exact floats, small casts, arrays as they come.
 #![cfg_attr(
@@ -41,5 +41,6 @@ pub mod processors;
 pub mod receivers;
 pub mod registry;
 pub mod service;
+pub mod store;
 pub mod telemetry;
 pub mod testbed;
