@@ -152,7 +152,7 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
         }
     }
     check_signals(&root, problems);
-    check_extensions(&root, &plan.processors, problems);
+    check_extensions(&plan, &root, problems);
     check_alerts(&root, problems);
     plan.root = root;
     plan
@@ -204,23 +204,29 @@ fn check_signals(root: &Root, problems: &mut Problems) {
     }
 }
 
-/// What a processor stands on must be started by `service::extensions`.
-fn check_extensions(root: &Root, processors: &BTreeMap<Id, Planned<dyn ProcessorConfig>>, problems: &mut Problems) {
-    let started: Vec<String> = root.service.extensions.iter().map(|reference| reference.id.to_string()).collect();
-    for (id, planned) in processors {
-        for (key, extension) in planned.config.extensions() {
-            if started.iter().any(|id| id == extension) {
-                continue;
-            }
-            let node = planned.node.get(key).unwrap_or(&planned.node);
-            let declared = root.extensions.keys().any(|id| id.to_string() == extension);
-            let message = format!("`{extension}` is not among the started extensions");
-            let problem = problems.error(node.span, &format!("processors::{id}::{key}"), message);
-            if declared {
-                problem.hint(format!("add `{extension}` to service::extensions"));
-            } else {
-                problem.hint(format!("declare `{extension}` under `extensions`, and list it in service::extensions"));
-            }
+/// What a component stands on must be started by `service::extensions`.
+fn check_extensions(plan: &Plan, root: &Root, problems: &mut Problems) {
+    for (id, planned) in &plan.processors {
+        check_started(root, &format!("processors::{id}"), &planned.node, &planned.config.extensions(), problems);
+    }
+    for (id, planned) in &plan.exporters {
+        check_started(root, &format!("exporters::{id}"), &planned.node, &planned.config.extensions(), problems);
+    }
+}
+
+fn check_started(root: &Root, path: &str, node: &Node, named: &[(&str, &str)], problems: &mut Problems) {
+    for (key, extension) in named {
+        if root.service.extensions.iter().any(|reference| reference.id.to_string() == *extension) {
+            continue;
+        }
+        let named_at = key.split("::").try_fold(node, |node, key| node.get(key)).unwrap_or(node);
+        let declared = root.extensions.keys().any(|id| id.to_string() == *extension);
+        let message = format!("`{extension}` is not among the started extensions");
+        let problem = problems.error(named_at.span, &format!("{path}::{key}"), message);
+        if declared {
+            problem.hint(format!("add `{extension}` to service::extensions"));
+        } else {
+            problem.hint(format!("declare `{extension}` under `extensions`, and list it in service::extensions"));
         }
     }
 }

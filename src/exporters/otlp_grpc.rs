@@ -31,7 +31,7 @@ use tonic::{
 use tower::{Service as _, ServiceExt as _};
 
 use super::{
-    answer,
+    answer, check_sending,
     client::{self, causes, check_compression, check_headers, check_timeout, header_map},
     sending, tls,
 };
@@ -141,8 +141,7 @@ impl Check for Config {
         if let Some(keepalive) = self.keepalive.as_option() {
             report.within("keepalive", keepalive);
         }
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -196,7 +195,11 @@ impl ExporterConfig for Config {
             headers: header_map(&self.headers),
             timeout: self.timeout,
         });
-        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+        sending(send, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 }
 

@@ -20,6 +20,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::{
+    check_sending,
     client::{check_compression, check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
     sending, tls,
 };
@@ -113,8 +114,7 @@ impl Check for Config {
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -143,7 +143,11 @@ impl ExporterConfig for Config {
             compression: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
             headers: header_map(&self.headers),
         });
-        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+        sending(send, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 }
 

@@ -77,7 +77,7 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Errors that a new file would not have; a full disk or missing permission would stay.
-pub fn is_damage(error: &DatabaseError) -> bool {
+fn is_damage(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::RepairAborted
         | DatabaseError::UpgradeRequired(_)
@@ -87,4 +87,11 @@ pub fn is_damage(error: &DatabaseError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Sets the file at `path` aside, in which damage was met late, and begins a new one; where the old one is now.
+pub fn begin_anew(path: &Path) -> Result<(Database, PathBuf), OpenError> {
+    let aside = set_aside(path).map_err(|error| OpenError::Io { path: path.to_owned(), error })?;
+    let database = open_file(path).map_err(|error| OpenError::Database { path: path.to_owned(), error })?;
+    Ok((database, aside))
 }

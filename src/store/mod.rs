@@ -14,7 +14,7 @@ use std::{
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 
-pub use file::{OpenError, Opened, is_damage, open};
+pub use file::{OpenError, Opened, begin_anew, open};
 
 /// The store's file in its directory.
 pub const FILE: &str = "sekisho.redb";
