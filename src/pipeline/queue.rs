@@ -59,11 +59,7 @@ use super::{
     Batch, Boxed, Consumer, Next, Outcome,
     component::{Context, StartError},
 };
-use crate::{
-    otlp::Signal,
-    store::Store,
-    telemetry::{Counter, Gauge},
-};
+use crate::{otlp::Signal, store::Store, telemetry::Counter};
 
 /// Bytes held in memory at most, whatever the sizer says.
 const MOST_BYTES: usize = 256 << 20;
@@ -92,7 +88,6 @@ struct Inner {
     on_their_way: AtomicUsize,
     refused: [Counter; 3],
     lost: [Counter; 3],
-    size: Gauge,
     component: String,
 }
 
@@ -121,10 +116,9 @@ impl Queue {
             on_their_way: AtomicUsize::new(0),
             refused: counters(count::enqueue_failed, "Items refused because the queue was full.", context),
             lost: counters(count::send_failed, "Items that were given up or refused for good.", context),
-            size: gauge("otelcol_exporter_queue_size", "What the queue holds."),
             component: context.component.clone(),
         });
-        inner.show_size();
+        inner.stock.show(gauge("otelcol_exporter_queue_size", "What the queue holds."), config.sizer);
         if let Some(journal) = &inner.journal {
             journal.attach();
         }
@@ -191,19 +185,16 @@ impl Drop for Queue {
 impl Inner {
     async fn take_in(&self, batch: Batch) -> Outcome {
         let (signal, items) = (batch.signal, batch.items as u64);
-        let entered = match self.wait_for_room(batch).await {
+        match self.wait_for_room(batch).await {
             Entered::Put(None) => Outcome::Accepted,
             Entered::Put(Some(outcome)) => {
-                self.show_size();
                 outcome.await.unwrap_or_else(|_| away("the gateway is being stopped".to_owned()))
             }
             Entered::Refused(outcome) => {
                 count(&self.refused, signal, items);
                 outcome
             }
-        };
-        self.show_size();
-        entered
+        }
     }
 
     async fn wait_for_room(&self, batch: Batch) -> Entered {
@@ -250,10 +241,6 @@ impl Inner {
     fn is_drained(&self) -> bool {
         let on_their_way = self.on_their_way.load(Ordering::SeqCst);
         on_their_way == 0 && (self.stopped.load(Ordering::SeqCst) || self.stock.all().requests == 0)
-    }
-
-    fn show_size(&self) {
-        self.size.set(self.stock.all().by(self.config.sizer) as f64);
     }
 
     fn lose(&self, signal: Signal, items: u64, reason: &str) {

@@ -157,7 +157,6 @@ impl Drop for Parcel {
             journal.answered(self.held.iter().map(|held| held.order));
         }
         queue.stock.release(size);
-        queue.show_size();
         for held in self.held.drain(..) {
             if let (Some(answer), Some(outcome)) = (held.answer, &self.outcome) {
                 // A sender that has gone away does not need it.

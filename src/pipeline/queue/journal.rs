@@ -318,6 +318,12 @@ impl Keeper {
             .unwrap_or_else(|_| Err(redb::Error::Corrupted("the database panicked".to_owned())))
     }
 
+    fn close(&mut self) {
+        let database = self.database.take();
+        // Over damage the database may panic once more.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+
     fn reopen(&mut self) -> Result<Database, redb::Error> {
         let failed = |error: OpenError| redb::Error::Io(std::io::Error::other(error));
         let Opened { database, damaged } = store::open(&self.path).map_err(failed)?;
@@ -329,7 +335,7 @@ impl Keeper {
     }
 
     fn failed(&mut self, error: &redb::Error, puts: Vec<Put>, inbox: &Inbox) {
-        self.database = None;
+        self.close();
         let mut reason = error.to_string();
         if matches!(error, redb::Error::Corrupted(_)) {
             match store::begin_anew(&self.path) {
@@ -383,7 +389,7 @@ impl Keeper {
         if self.size < LARGE || self.stock.all().requests > 0 {
             return;
         }
-        self.database = None;
+        self.close();
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(component = self.component, %error, "cannot remove the queue's empty file");
         }

@@ -13,10 +13,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::config::{Batching, Size};
+use super::config::{Batching, Size, Sizer};
 use crate::{
     otlp::{Batch, Signal},
     pipeline::Outcome,
+    telemetry::Gauge,
 };
 
 /// Of what is on disk, so much is also in memory.
@@ -63,6 +64,8 @@ pub struct Stock {
 #[derive(Default)]
 struct State {
     lanes: [Lane; 3],
+    /// Where the size is shown, and how it is counted there.
+    shown: Option<(Gauge, Sizer)>,
     /// Everything without an answer yet: waiting, beyond, being written, on its way.
     all: Size,
     /// On disk only.
@@ -84,6 +87,13 @@ impl Stock {
         self.state().all
     }
 
+    /// Shows its size, as `sizer` counts it, from now on.
+    pub fn show(&self, gauge: Gauge, sizer: Sizer) {
+        let mut state = self.state();
+        state.shown = Some((gauge, sizer));
+        state.changed();
+    }
+
     /// Keeps room for `size`, if `fits` agrees to what there is already. What is larger than the whole queue goes through
     /// alone: it would never fit.
     pub fn reserve(&self, size: Size, fits: impl FnOnce(Size) -> bool) -> bool {
@@ -94,6 +104,7 @@ impl Stock {
             return false;
         }
         state.all = all;
+        state.changed();
         true
     }
 
@@ -105,7 +116,9 @@ impl Stock {
 
     /// The same, without waking those who wait for room.
     pub fn release_silently(&self, size: Size) {
-        self.state().all -= size;
+        let mut state = self.state();
+        state.all -= size;
+        state.changed();
     }
 
     /// Puts what was reserved in memory.
@@ -162,6 +175,7 @@ impl Stock {
         }
         let missing = if last { std::mem::take(&mut state.beyond) } else { Size::default() };
         state.all -= missing;
+        state.changed();
         drop(state);
         self.filled.notify_one();
         missing
@@ -234,6 +248,12 @@ impl Stock {
 }
 
 impl State {
+    fn changed(&self) {
+        if let Some((gauge, sizer)) = &self.shown {
+            gauge.set(self.all.by(*sizer) as f64);
+        }
+    }
+
     /// Bytes in memory.
     fn window(&self) -> usize {
         self.lanes.iter().map(|lane| lane.size.bytes).sum()
