@@ -14,7 +14,7 @@
 //! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
 //! | the wire | [`transport`]: TLS, addresses, who may come in |
 //! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`ottl`], [`config`], [`telemetry`], [`pattern`] |
-//! | currency and model | [`otlp`], [`detect`] |
+//! | currency, model, disk | [`otlp`], [`detect`], [`store`] |
 
 // In tests the shortest form says most: exact floats, small casts, arrays as they come.
 #![cfg_attr(
@@ -45,6 +45,7 @@ pub mod processors;
 pub mod receivers;
 pub mod registry;
 pub mod service;
+pub mod store;
 pub mod telemetry;
 pub mod testbed;
 pub mod transport;

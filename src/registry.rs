@@ -301,7 +301,7 @@ fn check_extensions(plan: &Plan, problems: &mut Problems) {
                 if started.iter().any(|id| id == extension) {
                     continue;
                 }
-                let span = plan.node(kind, id).map(|node| node.get(key).unwrap_or(node).span).unwrap_or_default();
+                let span = plan.node(kind, id).map(|node| node.at(&key.replace("::", ".")).span).unwrap_or_default();
                 let declared = root.extensions.keys().any(|id| id.to_string() == extension);
                 let message = format!("`{extension}` is not among the started extensions");
                 let problem = problems.error(span, &format!("{}::{id}::{key}", kind.section()), message);

@@ -6,6 +6,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, Sources, base, log_warnings, runtime, start_logs, watch::Watch};
 use crate::service::Service;
 
+/// SIGXFSZ, on Linux and the BSDs.
+const FILE_TOO_LARGE: i32 = 25;
+
 /// Runs the gateway; `watching`: its files too.
 pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
     let (plan, problems) = sources.load()?;
@@ -17,6 +20,8 @@ pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut watch = if watching { Some(Watch::new(sources, &plan).await) } else { None };
+        // Listened to, a file that must not grow is a full disk to those who write it, and not the end.
+        let _too_large = signal(SignalKind::from_raw(FILE_TOO_LARGE)).map_err(failed)?;
         let mut service = Service::start(plan, base()).await.map_err(|error| Failure::Work(error.to_string()))?;
         loop {
             tokio::select! {

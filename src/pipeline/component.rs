@@ -242,7 +242,7 @@ pub trait ExporterConfig: Send + Sync {
     /// The end of a pipeline; one instance serves every pipeline that names the id.
     fn build(&self, context: &Context) -> Result<Next, StartError>;
 
-    /// Extensions it stands on: the key that names each, and its id.
+    /// Extensions it stands on: the path to the key that names each, and its id.
     fn extensions(&self) -> Vec<(&'static str, &str)> {
         Vec::new()
     }

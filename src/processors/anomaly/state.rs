@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 use super::Config;
 use crate::{
     detect::Detector,
-    extensions::file_storage::{Store, StoreError},
     incidents::Incidents,
     pipeline::component::{Context, StartError},
+    store::{Store, StoreError},
 };
 
 /// Key of the record of open incidents; the detector's keys are hexadecimal.
