@@ -10,6 +10,7 @@ pub mod print_config;
 pub mod replay;
 pub mod run;
 pub mod validate;
+mod watch;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -29,6 +30,9 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     sources: Sources,
+    /// Reload when a file of the configuration changes, as SIGHUP does
+    #[arg(long, global = true)]
+    watch: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,7 +80,8 @@ pub fn run(cli: Cli) -> ExitCode {
     // The one TLS implementation for every client and server in the process; an error means it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
-        None | Some(Command::Run) => run::run(&cli.sources),
+        None | Some(Command::Run) => run::run(&cli.sources, cli.watch),
+        Some(_) if cli.watch => Err(Failure::Usage("`--watch` goes with `run` only".to_owned())),
         Some(Command::Validate) => validate::run(&cli.sources),
         Some(Command::Components) => components::run(),
         Some(Command::PrintConfig) => print_config::run(&cli.sources),

@@ -35,7 +35,7 @@ use tonic::{
 use tower::{Service as _, ServiceExt as _};
 
 use super::{
-    answer,
+    answer, check_sending,
     client::{self, causes, check_auth, check_grpc_compression, check_headers, check_timeout, header_map},
     sending, tls,
 };
@@ -162,8 +162,7 @@ impl Check for Config {
         if let Some(keepalive) = self.keepalive.as_option() {
             report.within("keepalive", keepalive);
         }
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -254,7 +253,11 @@ impl ExporterConfig for Config {
             largest: (self.max_send_msg_size_mib as usize) << 20,
             timeout: self.timeout,
         });
-        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+        sending(send, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 
     fn authenticator(&self) -> Option<(&'static str, &str)> {

@@ -23,6 +23,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::{
+    check_sending,
     client::{
         check_auth, check_compression, check_headers, check_size, check_timeout, check_url, client_through, header_map,
         post,
@@ -130,8 +131,7 @@ impl Check for Config {
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -162,7 +162,11 @@ impl ExporterConfig for Config {
             auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
             largest: self.max_request_body_size.bytes(),
         });
-        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+        sending(send, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 
     fn authenticator(&self) -> Option<(&'static str, &str)> {

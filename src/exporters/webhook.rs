@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    check_sending,
     client::{check_auth, check_headers, check_timeout, check_url, client, header_map, post},
     counted, hexadecimal, tls,
 };
@@ -39,7 +40,7 @@ use crate::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
         queue::{self, Queue},
-        retry::{self, Retry},
+        retry::{self, AtEnd, Retry},
     },
     transport::auth,
 };
@@ -101,8 +102,7 @@ impl Check for Config {
         check_auth(self.auth.as_ref(), report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -117,8 +117,14 @@ impl ExporterConfig for Config {
             auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
         });
         let closing = CancellationToken::new();
-        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone());
-        Ok(Queue::over(&self.sending_queue, Arc::new(OneByOne(one)), closing, context))
+        let at_end = self.sending_queue.at_end();
+        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone(), at_end);
+        let leave = (at_end == AtEnd::Leave).then(|| closing.clone());
+        Queue::over(&self.sending_queue, Arc::new(OneByOne { one, leave }), closing, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 
     fn authenticator(&self) -> Option<(&'static str, &str)> {
@@ -127,14 +133,23 @@ impl ExporterConfig for Config {
 }
 
 /// Hands on each record as a request of its own: one that is retried must not have the others posted twice.
-struct OneByOne(Next);
+struct OneByOne {
+    one: Next,
+    /// Once cancelled, a record that is refused for now is left on disk, and its batch with it: better twice than never.
+    leave: Option<CancellationToken>,
+}
 
 impl OneByOne {
     async fn take(&self, batch: Batch) -> Outcome {
         let (mut rejected, mut message) = (0, String::new());
         for one in split(&batch, 1) {
-            match self.0.consume(one).await {
+            match self.one.consume(one).await {
                 Outcome::Accepted => continue,
+                for_now @ (Outcome::Retryable { .. } | Outcome::Overloaded { .. })
+                    if self.leave.as_ref().is_some_and(CancellationToken::is_cancelled) =>
+                {
+                    return for_now;
+                }
                 Outcome::Partial { message: reason, .. }
                 | Outcome::Permanent { reason }
                 | Outcome::Retryable { reason, .. } => message = reason,

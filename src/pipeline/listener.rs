@@ -16,7 +16,8 @@ use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Boxed,
-    component::Running,
+    component::{Context, Running},
+    health::Health,
     lifetime::{Activity, Lifetime, idle, old},
     pings::{self, Watched},
     socket::{Plain, Socket, secure},
@@ -41,6 +42,11 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So many connections in a row must fail to be accepted before the listener is said to be in trouble.
+const IN_TROUBLE_AFTER: u32 = 10;
+
+/// How long a connection without a request yet may still bring one when the listener stops.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +77,7 @@ pub struct Listener {
 
 impl Listener {
     /// Serves each request that comes in at `socket` with `handler`.
-    pub fn start<H, F>(socket: Socket, transport: Transport, protocol: Protocol, handler: H) -> Self
+    pub fn start<H, F>(socket: Socket, transport: Transport, protocol: Protocol, handler: H, context: &Context) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -80,7 +86,9 @@ impl Listener {
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let builder = connection_builder(protocol, &transport.lifetime);
         let server = Server { builder, transport, handler, cancel: cancel.clone() };
-        tasks.spawn(accept(socket, server, tasks.clone()));
+        let accepting =
+            Accepting { socket, health: context.health(), component: context.component.clone(), failures: 0 };
+        tasks.spawn(context.watch(accept(accepting, server, tasks.clone())));
         Self { address, cancel, tasks }
     }
 
@@ -105,6 +113,38 @@ impl Running for Listener {
     }
 }
 
+/// The socket, and how accepting goes.
+struct Accepting {
+    socket: Socket,
+    health: Arc<Health>,
+    component: String,
+    /// Since the last connection that was accepted.
+    failures: u32,
+}
+
+impl Accepting {
+    async fn next(&mut self) -> Plain {
+        loop {
+            match self.socket.accept().await {
+                Ok(stream) => {
+                    if std::mem::take(&mut self.failures) >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, None);
+                    }
+                    return stream;
+                }
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    tracing::warn!(component = self.component, %error, "cannot accept a connection, trying again");
+                    if self.failures >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, Some(format!("cannot accept connections: {error}")));
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
 /// What it takes to serve a connection.
 #[derive(Clone)]
 struct Server<H> {
@@ -114,7 +154,7 @@ struct Server<H> {
     cancel: CancellationToken,
 }
 
-async fn accept<H, F>(socket: Socket, server: Server<H>, tasks: TaskTracker)
+async fn accept<H, F>(mut accepting: Accepting, server: Server<H>, tasks: TaskTracker) -> Result<(), String>
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -122,18 +162,10 @@ where
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
-            () = server.cancel.cancelled() => return,
-            accepted = async { (room.clone().acquire_owned().await, socket.accept().await) } => accepted,
+            () = server.cancel.cancelled() => return Ok(()),
+            accepted = async { (room.clone().acquire_owned().await, accepting.next().await) } => accepted,
         };
-        let (Ok(permit), accepted) = accepted else { return };
-        let stream = match accepted {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (Ok(permit), stream) = accepted else { return Err("its count of connections is closed".to_owned()) };
         let server = server.clone();
         tasks.spawn(async move {
             if let Err(error) = server.serve(stream).await {
@@ -152,9 +184,13 @@ where
     async fn serve(self, plain: Plain) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let tls = self.transport.tls.as_ref();
         let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(plain, tls));
+        // A connection that has just come in is not turned away before it has said what it wants.
+        let begun = CancellationToken::new();
+        let going = told_to_go(self.cancel, begun.clone());
+        tokio::pin!(going);
         let stream = tokio::select! {
             stream = handshake => stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-            () = self.cancel.cancelled() => return Ok(()),
+            () = going.as_mut() => return Ok(()),
         };
         let Transport { lifetime, pings, .. } = self.transport;
         let activity = (lifetime.idle.is_some() || pings.is_some()).then(|| Arc::new(Activity::default()));
@@ -164,6 +200,7 @@ where
         };
         let (handler, happens) = (self.handler, activity.clone());
         let service = service_fn(move |request| {
+            begun.cancel();
             let busy = happens.as_ref().map(Activity::begin);
             let response = handler(request);
             async move {
@@ -176,7 +213,7 @@ where
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = self.cancel.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = going => connection.as_mut().graceful_shutdown(),
             () = idle(lifetime.idle, activity.as_deref()) => connection.as_mut().graceful_shutdown(),
             () = old(lifetime.age) => {
                 connection.as_mut().graceful_shutdown();
@@ -204,4 +241,10 @@ fn connection_builder(protocol: Protocol, lifetime: &Lifetime) -> auto::Builder<
         builder.http2().keep_alive_interval(after).keep_alive_timeout(within);
     }
     if protocol.http2_only { builder.http2_only() } else { builder }
+}
+
+/// Returns when the listener stops and the connection's first request has begun, or is not coming.
+async fn told_to_go(cancel: CancellationToken, begun: CancellationToken) {
+    cancel.cancelled().await;
+    let _ = tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await;
 }

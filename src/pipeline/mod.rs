@@ -4,6 +4,7 @@ pub mod component;
 pub mod fan_out;
 pub mod health;
 pub mod lifetime;
+pub mod link;
 pub mod listener;
 pub mod outcome;
 pub mod pings;
@@ -12,6 +13,8 @@ pub mod probe;
 pub mod queue;
 pub mod retry;
 pub mod socket;
+pub mod sockets;
+pub mod watch;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod input;
+pub mod ledger;
 pub mod sink;
 
 use std::{
@@ -153,6 +154,25 @@ impl Gateway {
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually("the gateway ends", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// SIGKILL, then the directory.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }
 
     /// SIGTERM, then the directory, so that another gateway can go on in it.

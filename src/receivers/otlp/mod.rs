@@ -43,7 +43,7 @@ use crate::{
         Boxed,
         component::{Context, Outputs, ReceiverConfig, Running, StartError},
         listener::{Body, Listener, Protocol, Transport},
-        socket::Socket,
+        sockets::Place,
     },
     transport::address::Address,
 };
@@ -115,8 +115,8 @@ where
     F: Future<Output = ::http::Response<Body>> + Send + 'static,
 {
     let bound = match endpoint {
-        Address::Tcp(endpoint) => Socket::tcp(&endpoint.to_string()).await,
-        Address::Unix(path) => Socket::unix(&context.base.join(path)).await,
+        Address::Tcp(endpoint) => context.listen(name, Place::Port(&endpoint.to_string())).await,
+        Address::Unix(path) => context.listen(name, Place::Path(&context.base.join(path))).await,
     };
     let socket = bound.map_err(|error| {
         let because = match endpoint {
@@ -128,7 +128,7 @@ where
         ))
     })?;
     let secured = transport.tls.is_some();
-    let listener = Listener::start(socket, transport, protocol, handler);
+    let listener = Listener::start(socket, transport, protocol, handler, context);
     let address = listener.address();
     tracing::info!(component = context.component, protocol = name, endpoint = %address, tls = secured, "listening");
     if let Some(port) = listener.port() {
