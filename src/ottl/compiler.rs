@@ -196,7 +196,10 @@ impl<'a> Arguments<'a> {
     pub fn target(&mut self, name: &'static str) -> Result<Path, Fault> {
         let node = self.required(name)?;
         let path = self.compiler.path(node)?;
-        if path.can_be_set() { Ok(path) } else { Err(Fault::new(node.place, "this path cannot be set")) }
+        match path.refuses(self.compiler.context) {
+            None => Ok(path),
+            Some(why) => Err(Fault::new(node.place, why)),
+        }
     }
 
     /// Text that is written in the statement.

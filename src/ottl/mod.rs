@@ -36,6 +36,7 @@
 mod compiler;
 mod converters;
 mod editors;
+mod error_mode;
 mod expression;
 mod fault;
 mod lexer;
@@ -52,6 +53,7 @@ use self::{
     syntax::Written,
 };
 pub use self::{
+    error_mode::ErrorMode,
     fault::{Failure, Fault},
     scene::{Level, Scene, Stage},
 };

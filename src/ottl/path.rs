@@ -316,9 +316,16 @@ impl Path {
         Ok(())
     }
 
-    /// Whether there is anything to set.
-    pub const fn can_be_set(&self) -> bool {
-        !matches!(self.field, Field::DataType)
+    /// Why it cannot be set, if so.
+    pub fn refuses(&self, context: Context) -> Option<&'static str> {
+        match self.field {
+            Field::DataType => Some("this path cannot be set"),
+            // The points, which are kept in the same message, have gone by then.
+            Field::OfData(_) if context == Context::Datapoint => {
+                Some("this path can only be set in the context metric")
+            }
+            _ => None,
+        }
     }
 }
 
