@@ -109,13 +109,11 @@ impl Compiler {
 
     fn number_of(self, name: &str, place: Place) -> Result<i64, Fault> {
         let enums = || self.context.levels().iter().flat_map(|level| enums(*level));
-        match enums().find(|(known, _)| known == name) {
-            Some((_, number)) => Ok(number),
-            None => {
-                let known: Vec<String> = enums().map(|(name, _)| name).collect();
-                Err(Fault::unknown(place, "enum", name, known.iter().map(String::as_str)))
-            }
+        if let Some((_, number)) = enums().find(|(known, _)| known == name) {
+            return Ok(number);
         }
+        let known: Vec<String> = enums().map(|(name, _)| name).collect();
+        Err(Fault::unknown(place, "enum", name, known.iter().map(String::as_str)))
     }
 }
 
@@ -259,13 +257,11 @@ impl<'a> Arguments<'a> {
     pub fn finish(self) -> Result<(), Fault> {
         let left = self.call.arguments.iter().zip(&self.taken).find(|(_, taken)| !**taken);
         let Some((argument, _)) = left else { return Ok(()) };
-        Err(match &argument.name {
-            Some((name, place)) => Fault::unknown(*place, "argument", name, self.names.iter().copied()),
-            None => {
-                let message = format!("`{}` takes {} arguments", self.call.name, self.names.len());
-                Fault::new(argument.value.place, message).hint(format!("they are {}", self.names.join(", ")))
-            }
-        })
+        if let Some((name, place)) = &argument.name {
+            return Err(Fault::unknown(*place, "argument", name, self.names.iter().copied()));
+        }
+        let message = format!("`{}` takes {} arguments", self.call.name, self.names.len());
+        Err(Fault::new(argument.value.place, message).hint(format!("they are {}", self.names.join(", "))))
     }
 }
 

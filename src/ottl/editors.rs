@@ -296,6 +296,8 @@ fn merged(target: &[u8], source: &[u8], strategy: Strategy) -> Vec<u8> {
         }
     }
     let mut out = Vec::with_capacity(target.len() + source.len());
-    order.into_iter().for_each(|pair| wire::put_bytes(&mut out, 1, pair));
+    for pair in order {
+        wire::put_bytes(&mut out, 1, pair);
+    }
     out
 }

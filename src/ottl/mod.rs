@@ -121,8 +121,8 @@ impl Condition {
     pub fn infer(text: &str, signal: Signal) -> Result<(Context, Self), Fault> {
         let node = parser::condition(text)?;
         let context = compiler::inferred(std::iter::once(&node), signal).ok_or_else(|| no_context(signal))?;
-        let test = Compiler { context, inferred: true }.test(&node)?;
-        Ok((context, Self(test)))
+        let compiled = Compiler { context, inferred: true }.test(&node)?;
+        Ok((context, Self(compiled)))
     }
 
     /// Whether it holds.
@@ -178,14 +178,14 @@ impl Statement {
             return Err(faults);
         };
         let compiler = Compiler { context, inferred: true };
-        let (mut compiled, mut tests) = (Vec::new(), Vec::new());
+        let (mut done, mut tests) = (Vec::new(), Vec::new());
         for (index, one) in &written {
-            Self::compile(one, compiler).map_or_else(|fault| faults.push((*index, fault)), |one| compiled.push(one));
+            Self::compile(one, compiler).map_or_else(|fault| faults.push((*index, fault)), |one| done.push(one));
         }
         for (index, node) in &asked {
             compiler.test(node).map_or_else(|fault| faults.push((*index, fault)), |test| tests.push(Condition(test)));
         }
-        if faults.is_empty() { Ok((context, compiled, tests)) } else { Err(faults) }
+        if faults.is_empty() { Ok((context, done, tests)) } else { Err(faults) }
     }
 
     fn compile(written: &Written, compiler: Compiler) -> Result<Self, Fault> {

@@ -237,19 +237,19 @@ impl Path {
         let full = names.join(".");
         let prefix = names.first().copied().unwrap_or_default();
         let is_prefix = |level: &&Level| table(**level).0.contains(&prefix);
-        let named = context.levels().iter().find(is_prefix).filter(|_| names.len() > 1);
-        let (level, name) = match named {
+        let prefixed = context.levels().iter().find(is_prefix).filter(|_| names.len() > 1);
+        let (level, name) = match prefixed {
             Some(level) => (*level, names.get(1..).unwrap_or_default().join(".")),
             None => (context.level(), full.clone()),
         };
         let own = level == context.level();
-        if inferred && named.is_none() && table(level).1.iter().any(|(known, _)| *known == name) {
+        if inferred && prefixed.is_none() && table(level).1.iter().any(|(known, _)| *known == name) {
             let fault = Fault::new(place, format!("`{full}` does not say of what"));
             return Err(fault.hint(format!("write `{}.{full}`", context.name())));
         }
         let (level, fields) = if own && name == "cache" { (Level::Cache, CACHE) } else { (level, table(level).1) };
         let Some((_, field)) = fields.iter().find(|(known, _)| *known == name) else {
-            return Err(unknown(&full, named.is_some().then_some(prefix), level, place, context));
+            return Err(unknown(&full, prefixed.is_some().then_some(prefix), level, place, context));
         };
         if !keys.is_empty() && !matches!(field, Field::Attributes | Field::Any(_)) {
             return Err(Fault::new(place, format!("nothing can be looked up in `{full}`")));
@@ -416,7 +416,7 @@ fn read<'a>(field: Field, message: &'a [u8], scene: &Scene<'a>) -> Value<'a> {
         }
         Field::DataType => {
             let kind = data(message).and_then(|(kind, _)| view::POINTS.iter().position(|known| *known == kind));
-            Value::Int(kind.map_or(0, |index| index as i64 + 1))
+            Value::Int(kind.and_then(|index| i64::try_from(index).ok()).map_or(0, |index| index + 1))
         }
         Field::Attributes | Field::Any(_) => Value::Nil,
     }

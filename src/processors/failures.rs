@@ -32,7 +32,7 @@ impl Failures {
 
     /// Counts a failure; an error if it is to stop the batch. Logged each time their number has doubled, so that a sender
     /// cannot fill the log.
-    pub fn note(&self, mode: ErrorMode, what: &str, failure: Failure) -> Result<(), Stopped> {
+    pub fn note(&self, mode: ErrorMode, what: &str, failure: &Failure) -> Result<(), Stopped> {
         self.counter.add(1);
         let failures = self.counter.get();
         match mode {

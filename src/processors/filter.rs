@@ -161,9 +161,13 @@ impl Check for Config {
             }
         }
         let metrics = [("metrics.include", &self.metrics.include), ("metrics.exclude", &self.metrics.exclude)];
-        metrics.iter().for_each(|(path, one)| older::check(path, one.as_ref(), report));
+        for (path, choice) in metrics {
+            older::check(path, choice.as_ref(), report);
+        }
         let logs = [("logs.include", &self.logs.include), ("logs.exclude", &self.logs.exclude)];
-        logs.iter().for_each(|(path, one)| older::check(path, one.as_ref(), report));
+        for (path, choice) in logs {
+            older::check(path, choice.as_ref(), report);
+        }
     }
 }
 

@@ -236,7 +236,9 @@ impl Pass<'_> {
         }
         if changed {
             patch.remove_field(view::SPAN_EVENTS);
-            events.iter().for_each(|event| patch.add_field(view::SPAN_EVENTS, Value::Bytes(event)));
+            for event in &events {
+                patch.add_field(view::SPAN_EVENTS, Value::Bytes(event));
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ impl<'a> Pass<'a> {
             match rule.condition.holds(scene) {
                 Ok(true) => return true,
                 Ok(false) => {}
-                Err(failure) => *stopped = self.failures.note(rule.mode, &rule.text, failure).err(),
+                Err(failure) => *stopped = self.failures.note(rule.mode, &rule.text, &failure).err(),
             }
         }
         false
@@ -119,7 +119,9 @@ impl<'a> Pass<'a> {
             .collect();
         if kept.len() < view::messages(span, view::SPAN_EVENTS).count() {
             patch.remove_field(view::SPAN_EVENTS);
-            kept.into_iter().for_each(|event| patch.add_field(view::SPAN_EVENTS, Value::Bytes(event)));
+            for event in kept {
+                patch.add_field(view::SPAN_EVENTS, Value::Bytes(event));
+            }
         }
         self.stopped = stopped;
     }

@@ -80,7 +80,7 @@ async fn events_go_and_their_span_stays() {
 #[tokio::test]
 async fn a_failure_stops_the_batch_only_where_it_is_to_propagate() {
     let failing =
-        |mode| format!(r#"log_conditions: [{{context: log, conditions: ['Int(body) == 1'], error_mode: {mode}}}]"#);
+        |mode| format!("log_conditions: [{{context: log, conditions: ['Int(body) == 1'], error_mode: {mode}}}]");
     for (mode, stops) in [("ignore", false), ("silent", false), ("propagate", true)] {
         let (outcome, taken, metrics) = through(&failing(mode), Signal::Logs).await;
         assert_eq!(

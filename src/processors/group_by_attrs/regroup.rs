@@ -121,7 +121,9 @@ impl<'a> Regroup<'a> {
             message
         } else {
             self.patch.begin(field);
-            moved.iter().for_each(|(key, _)| self.patch.remove(&String::from_utf8_lossy(key)));
+            for (key, _) in &moved {
+                self.patch.remove(&String::from_utf8_lossy(key));
+            }
             self.patch.apply(message, &mut stripped);
             &stripped
         };

@@ -275,12 +275,12 @@ pub fn threshold(probability: f64, precision: u32) -> Option<u64> {
     if !(1.0 / MAX as f64..=1.0).contains(&probability) {
         return None;
     }
-    if probability == 1.0 {
+    if probability >= 1.0 {
         return Some(ALWAYS);
     }
     // Near 0 and near 1 more digits are needed to keep the relative error.
     let extra = |value: f64| exponent(value) / -4;
-    let digits = precision as i32;
+    let digits = i32::try_from(precision).ok()?;
     let digits = (digits + extra(probability)).max(digits + extra(1.0 - probability)).min(14);
     let exact = MAX - (probability * MAX as f64).round() as u64;
     Some(match 4 * (14 - digits) {

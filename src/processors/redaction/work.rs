@@ -233,7 +233,7 @@ impl Redactor {
                 patch.set(list, PatchValue::Str(&all.join(",")));
             }
             let before = if let Some(AnyValue::Int(before)) = find(count) { before } else { 0 };
-            patch.set(count, PatchValue::Int(before.saturating_add(keys.len() as i64)));
+            patch.set(count, PatchValue::Int(before.saturating_add(count_of(keys))));
         }
         let [list, count] = names.allowed;
         for (keys, list, count) in [(&seen.allowed, Some(list), count), (&seen.ignored, None, names.ignored)] {
@@ -250,10 +250,14 @@ impl Redactor {
             if keys.is_empty() {
                 patch.remove(count);
             } else {
-                patch.set(count, PatchValue::Int(keys.len() as i64));
+                patch.set(count, PatchValue::Int(count_of(keys)));
             }
         }
     }
+}
+
+fn count_of(keys: &[String]) -> i64 {
+    i64::try_from(keys.len()).unwrap_or(i64::MAX)
 }
 
 /// A key or index below a path.

@@ -23,12 +23,15 @@ pub const LAMBDA: &[(&str, bool)] = &[
     ("aws.log.stream.names", true),
 ];
 
+/// Looks up a text by name.
+type Look = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Where the detectors look.
 pub struct Surroundings {
     /// A variable.
-    pub variable: Box<dyn Fn(&str) -> Option<String>>,
+    pub variable: Look,
     /// A file's text.
-    pub file: Box<dyn Fn(&str) -> Option<String>>,
+    pub file: Look,
 }
 
 impl Surroundings {

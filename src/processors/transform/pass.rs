@@ -31,7 +31,7 @@ impl Program {
         }
         for (statement, text) in &self.statements {
             if let Err(failure) = statement.run(stage, patch) {
-                failures.note(self.mode, text, failure)?;
+                failures.note(self.mode, text, &failure)?;
             }
         }
         Ok(())
@@ -43,7 +43,7 @@ impl Program {
             match condition.holds(scene) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
-                Err(failure) => failures.note(self.mode, text, failure)?,
+                Err(failure) => failures.note(self.mode, text, &failure)?,
             }
         }
         Ok(false)
@@ -223,7 +223,9 @@ impl Pass<'_> {
         if changed {
             let mut patch = Patch::new(0);
             patch.remove_field(view::SPAN_EVENTS);
-            events.iter().for_each(|event| patch.add_field(view::SPAN_EVENTS, Value::Bytes(event)));
+            for event in &events {
+                patch.add_field(view::SPAN_EVENTS, Value::Bytes(event));
+            }
             let span = owner.as_deref().unwrap_or(span);
             let mut out = Vec::with_capacity(span.len());
             patch.apply(span, &mut out);

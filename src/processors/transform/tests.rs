@@ -133,11 +133,11 @@ fn says_what_is_wrong_and_where() {
         ("an unknown editor",      r#"trace_statements: ['sett(span.name, "a")']"#,                                  "trace_statements::0", "did you mean `set`?"),
         ("the second statement",   r#"trace_statements: ['set(span.name, "a")', 'set(span.nme, "a")']"#,             "trace_statements::1", "did you mean `span.name`?"),
         ("in a group",             r#"log_statements: [{context: log, statements: ['set(bdy, "a")']}]"#,             "log_statements::0::statements::0", "`body`"),
-        ("in a condition",         r#"log_statements: [{context: log, conditions: ['bdy == 1'], statements: ['set(body, 1)']}]"#, "log_statements::0::conditions::0", "`body`"),
+        ("in a condition",         "log_statements: [{context: log, conditions: ['bdy == 1'], statements: ['set(body, 1)']}]", "log_statements::0::conditions::0", "`body`"),
         ("an unknown context",     r#"metric_statements: [{context: datapoints, statements: ['set(name, "a")']}]"#,  "metric_statements::0::context", "did you mean `datapoint`?"),
-        ("a path that is fixed",   r#"metric_statements: ['set(metric.type, 1)']"#,                                  "cannot be set", ""),
+        ("a path that is fixed",   "metric_statements: ['set(metric.type, 1)']",                                  "cannot be set", ""),
         ("from too far away",      "metric_statements: ['set(metric.is_monotonic, true) where datapoint.flags == 0']", "only be set in the context metric", ""),
-        ("both styles",            r#"log_statements: ['set(log.body, 1)', {statements: ['set(log.body, 1)']}]"#,    "mixes texts and groups", ""),
+        ("both styles",            "log_statements: ['set(log.body, 1)', {statements: ['set(log.body, 1)']}]",    "mixes texts and groups", ""),
         ("an unknown key",         "trace_statements: [{statement: []}]",                                            "statement", ""),
     ];
     for (row, yaml, message, hint) in table {
