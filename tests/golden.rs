@@ -6,6 +6,7 @@
 //! it. What `redaction_…`, `group_by_attrs_…`, `sampler_…`, and `transform_` with `spans`, `maps`, `logs` and `conditions`
 //! expect was written by the Collector's own code (contrib v0.165.1, its `pkg/ottl` v1.4.1): where one of them differs, we
 //! are wrong.
+#![allow(clippy::unwrap_used, reason = "a test says more by failing where it stands")]
 
 use std::{
     fs,
