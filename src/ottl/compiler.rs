@@ -7,7 +7,8 @@ use super::{
     converters::{self, Function},
     expression::{Expression, Test},
     fault::{Fault, Place},
-    path::{self, Key, Path},
+    fields::context_named,
+    path::{Key, Path},
     syntax::{Argument, Call, Kind, Node},
     value::Value,
 };
@@ -283,7 +284,7 @@ pub(super) fn inferred<'a>(nodes: impl Iterator<Item = &'a Node>, signal: Signal
     for node in nodes {
         node.walk(&mut |node| match &node.kind {
             Kind::Path(segments) => {
-                if let Some(context) = segments.first().and_then(|segment| path::context_named(&segment.name)) {
+                if let Some(context) = segments.first().and_then(|segment| context_named(&segment.name)) {
                     see(context);
                 }
             }

@@ -31,7 +31,8 @@
 //!
 //! Unlike the Collector's: patterns are written in the statement, not computed; `Substring` and `truncate_all` never cut
 //! through a letter; times are numbers only; an attribute that is set moves behind the others; one that a sender has set
-//! twice is changed in both places.
+//! twice is changed in both places; what would nest deeper than 16 lists and maps is not set, since others down the road
+//! would refuse the whole request for it.
 
 mod compiler;
 mod converters;
@@ -39,6 +40,7 @@ mod editors;
 mod error_mode;
 mod expression;
 mod fault;
+mod fields;
 mod lexer;
 mod parser;
 mod path;

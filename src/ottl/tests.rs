@@ -322,6 +322,29 @@ fn statements_change_what_they_say() {
     }
 }
 
+/// JSON in a log line must not become a message that every receiver down the road refuses, and the batch with it.
+#[test]
+fn nothing_is_built_that_nests_too_deep() {
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    for (target, levels, fits) in [
+        (r#"attributes["a"]"#, 15, true),
+        (r#"attributes["a"]"#, 16, false),
+        (r#"attributes["a"]["b"]"#, 15, false),
+        (r#"cache["a"]"#, 100, false),
+    ] {
+        let text = format!(r#"set({target}, ParseJSON("{}"))"#, nested(levels));
+        let body = request(Context::Span);
+        let mut stage = Stage::new(scene(Context::Span, &body));
+        let ran = Statement::parse(&text, Context::Span).unwrap().run(&mut stage, &mut Patch::default());
+        assert_eq!(ran.is_ok(), fits, "{target}, {levels} levels: {ran:?}");
+    }
+    let merge = format!(r#"merge_maps(attributes, {{"a": ParseJSON("{}")}}, "upsert")"#, nested(16));
+    let body = request(Context::Span);
+    let mut stage = Stage::new(scene(Context::Span, &body));
+    let ran = Statement::parse(&merge, Context::Span).unwrap().run(&mut stage, &mut Patch::default());
+    assert!(ran.unwrap_err().to_string().contains("deeper than 16"));
+}
+
 #[test]
 fn statements_remove_what_they_say() {
     #[rustfmt::skip]
