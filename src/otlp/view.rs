@@ -16,7 +16,8 @@ const RESOURCE_ATTRIBUTES: u32 = 1;
 pub(super) const SPAN_ATTRIBUTES: u32 = 9;
 pub(super) const LOG_ATTRIBUTES: u32 = 6;
 const EVENT_ATTRIBUTES: u32 = 3;
-const SPAN_EVENTS: u32 = 11;
+/// `events` of a span.
+pub const SPAN_EVENTS: u32 = 11;
 /// `metadata` of a metric.
 pub(super) const METRIC_METADATA: u32 = 12;
 

@@ -7,7 +7,8 @@ use super::{
     converters::{self, Function},
     expression::{Expression, Test},
     fault::{Fault, Place},
-    path::{self, Key, Path},
+    fields::context_named,
+    path::{Key, Path},
     syntax::{Argument, Call, Kind, Node},
     value::Value,
 };
@@ -109,13 +110,11 @@ impl Compiler {
 
     fn number_of(self, name: &str, place: Place) -> Result<i64, Fault> {
         let enums = || self.context.levels().iter().flat_map(|level| enums(*level));
-        match enums().find(|(known, _)| known == name) {
-            Some((_, number)) => Ok(number),
-            None => {
-                let known: Vec<String> = enums().map(|(name, _)| name).collect();
-                Err(Fault::unknown(place, "enum", name, known.iter().map(String::as_str)))
-            }
+        if let Some((_, number)) = enums().find(|(known, _)| known == name) {
+            return Ok(number);
         }
+        let known: Vec<String> = enums().map(|(name, _)| name).collect();
+        Err(Fault::unknown(place, "enum", name, known.iter().map(String::as_str)))
     }
 }
 
@@ -196,7 +195,10 @@ impl<'a> Arguments<'a> {
     pub fn target(&mut self, name: &'static str) -> Result<Path, Fault> {
         let node = self.required(name)?;
         let path = self.compiler.path(node)?;
-        if path.can_be_set() { Ok(path) } else { Err(Fault::new(node.place, "this path cannot be set")) }
+        match path.refuses(self.compiler.context) {
+            None => Ok(path),
+            Some(why) => Err(Fault::new(node.place, why)),
+        }
     }
 
     /// Text that is written in the statement.
@@ -256,13 +258,11 @@ impl<'a> Arguments<'a> {
     pub fn finish(self) -> Result<(), Fault> {
         let left = self.call.arguments.iter().zip(&self.taken).find(|(_, taken)| !**taken);
         let Some((argument, _)) = left else { return Ok(()) };
-        Err(match &argument.name {
-            Some((name, place)) => Fault::unknown(*place, "argument", name, self.names.iter().copied()),
-            None => {
-                let message = format!("`{}` takes {} arguments", self.call.name, self.names.len());
-                Fault::new(argument.value.place, message).hint(format!("they are {}", self.names.join(", ")))
-            }
-        })
+        if let Some((name, place)) = &argument.name {
+            return Err(Fault::unknown(*place, "argument", name, self.names.iter().copied()));
+        }
+        let message = format!("`{}` takes {} arguments", self.call.name, self.names.len());
+        Err(Fault::new(argument.value.place, message).hint(format!("they are {}", self.names.join(", "))))
     }
 }
 
@@ -284,7 +284,7 @@ pub(super) fn inferred<'a>(nodes: impl Iterator<Item = &'a Node>, signal: Signal
     for node in nodes {
         node.walk(&mut |node| match &node.kind {
             Kind::Path(segments) => {
-                if let Some(context) = segments.first().and_then(|segment| path::context_named(&segment.name)) {
+                if let Some(context) = segments.first().and_then(|segment| context_named(&segment.name)) {
                     see(context);
                 }
             }

@@ -150,11 +150,16 @@ impl Editor {
     /// Puts the change into a patch of that message; nothing if there is none to make.
     pub fn patch(&self, scene: &Scene<'_>, patch: &mut Patch) -> Result<(), Failure> {
         let value = match &self.change {
-            Change::Set(value) => Some(value.value(scene)?),
+            Change::Set(value) => {
+                let value = value.value(scene)?;
+                self.target.admits(&value)?;
+                Some(value)
+            }
             Change::Replace(what, by) => replaced(self.target.read(scene)?, what, by, scene)?,
             Change::Merge(source, strategy) => {
-                let target = self.target.read(scene)?.into_map()?;
-                Some(Value::Map(Cow::Owned(merged(&target, &source.map(scene)?, *strategy))))
+                let (target, source) = (self.target.read(scene)?.into_map()?, Value::Map(source.map(scene)?));
+                self.target.admits(&source)?;
+                Some(Value::Map(Cow::Owned(merged(&target, &source.into_map()?, *strategy))))
             }
             other => {
                 let entries = self.target.read(scene)?.into_map()?;
@@ -296,6 +301,8 @@ fn merged(target: &[u8], source: &[u8], strategy: Strategy) -> Vec<u8> {
         }
     }
     let mut out = Vec::with_capacity(target.len() + source.len());
-    order.into_iter().for_each(|pair| wire::put_bytes(&mut out, 1, pair));
+    for pair in order {
+        wire::put_bytes(&mut out, 1, pair);
+    }
     out
 }

@@ -79,16 +79,12 @@ impl Lexer<'_> {
             return Ok(Token::Sign(":"));
         }
         let is = |sign: &&&str| sign.chars().enumerate().all(|(ahead, letter)| self.peek(ahead) == Some(letter));
-        match SIGNS.iter().find(is) {
-            Some(sign) => {
-                self.at += sign.len();
-                Ok(Token::Sign(sign))
-            }
-            None => {
-                let fault = Fault::new(Place { at: self.at, width: 1 }, format!("`{letter}` has no meaning here"));
-                Err(if letter == '\'' { fault.hint("text stands in double quotes") } else { fault })
-            }
+        if let Some(sign) = SIGNS.iter().find(is) {
+            self.at += sign.len();
+            return Ok(Token::Sign(sign));
         }
+        let fault = Fault::new(Place { at: self.at, width: 1 }, format!("`{letter}` has no meaning here"));
+        Err(if letter == '\'' { fault.hint("text stands in double quotes") } else { fault })
     }
 
     fn number(&mut self) -> Result<Token, Fault> {
@@ -120,7 +116,7 @@ impl Lexer<'_> {
         self.at += 2;
         self.skip(|letter| letter.is_ascii_hexdigit());
         let digits = self.text_since(start + 2);
-        let even = !digits.is_empty() && digits.len() % 2 == 0;
+        let even = !digits.is_empty() && digits.len().is_multiple_of(2);
         let pairs = digits.as_bytes().chunks(2).map(|pair| {
             let pair = std::str::from_utf8(pair).ok()?;
             u8::from_str_radix(pair, 16).ok()

@@ -31,13 +31,16 @@
 //!
 //! Unlike the Collector's: patterns are written in the statement, not computed; `Substring` and `truncate_all` never cut
 //! through a letter; times are numbers only; an attribute that is set moves behind the others; one that a sender has set
-//! twice is changed in both places.
+//! twice is changed in both places; what would nest deeper than 16 lists and maps is not set, since others down the road
+//! would refuse the whole request for it.
 
 mod compiler;
 mod converters;
 mod editors;
+mod error_mode;
 mod expression;
 mod fault;
+mod fields;
 mod lexer;
 mod parser;
 mod path;
@@ -52,6 +55,7 @@ use self::{
     syntax::Written,
 };
 pub use self::{
+    error_mode::ErrorMode,
     fault::{Failure, Fault},
     scene::{Level, Scene, Stage},
 };
@@ -119,8 +123,8 @@ impl Condition {
     pub fn infer(text: &str, signal: Signal) -> Result<(Context, Self), Fault> {
         let node = parser::condition(text)?;
         let context = compiler::inferred(std::iter::once(&node), signal).ok_or_else(|| no_context(signal))?;
-        let test = Compiler { context, inferred: true }.test(&node)?;
-        Ok((context, Self(test)))
+        let compiled = Compiler { context, inferred: true }.test(&node)?;
+        Ok((context, Self(compiled)))
     }
 
     /// Whether it holds.
@@ -176,14 +180,14 @@ impl Statement {
             return Err(faults);
         };
         let compiler = Compiler { context, inferred: true };
-        let (mut compiled, mut tests) = (Vec::new(), Vec::new());
+        let (mut done, mut tests) = (Vec::new(), Vec::new());
         for (index, one) in &written {
-            Self::compile(one, compiler).map_or_else(|fault| faults.push((*index, fault)), |one| compiled.push(one));
+            Self::compile(one, compiler).map_or_else(|fault| faults.push((*index, fault)), |one| done.push(one));
         }
         for (index, node) in &asked {
             compiler.test(node).map_or_else(|fault| faults.push((*index, fault)), |test| tests.push(Condition(test)));
         }
-        if faults.is_empty() { Ok((context, compiled, tests)) } else { Err(faults) }
+        if faults.is_empty() { Ok((context, done, tests)) } else { Err(faults) }
     }
 
     fn compile(written: &Written, compiler: Compiler) -> Result<Self, Fault> {

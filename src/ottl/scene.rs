@@ -1,7 +1,7 @@
 //! What a condition or statement sees: the serialised messages around one record.
 
 use super::Context;
-use crate::otlp::{edit::Patch, view};
+use crate::otlp::{edit::Patch, view, wire::Fields};
 
 /// A message that paths can lead into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,17 @@ impl<'a> Scene<'a> {
     pub const fn with_point(mut self, points: u32, message: &'a [u8]) -> Self {
         self.points = points;
         self.with(Level::Datapoint, message)
+    }
+
+    /// With a record that has its attributes in this field: a point is one of the metric that is here.
+    #[must_use]
+    pub fn with_record(self, level: Level, attributes: u32, message: &'a [u8]) -> Self {
+        if level != Level::Datapoint {
+            return self.with(level, message);
+        }
+        let mut kinds = Fields::new(self.get(Level::Metric)).map(|(number, _)| number);
+        let kind = kinds.find(|number| view::POINTS.contains(number) && view::point_attributes(*number) == attributes);
+        self.with_point(kind.unwrap_or_default(), message)
     }
 
     /// The message of a level.

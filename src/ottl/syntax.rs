@@ -92,7 +92,9 @@ impl Node {
             Kind::Path(segments) => segments.iter().flat_map(|segment| &segment.keys).for_each(|key| key.walk(see)),
             Kind::Call(call, keys) => {
                 call.walk(see);
-                keys.iter().for_each(|key| key.walk(see));
+                for key in keys {
+                    key.walk(see);
+                }
             }
             Kind::List(nodes) | Kind::And(nodes) | Kind::Or(nodes) => nodes.iter().for_each(|node| node.walk(see)),
             Kind::Map(entries) => entries.iter().for_each(|(_, node)| node.walk(see)),

@@ -154,7 +154,7 @@ fn conditions_hold_as_in_the_collector() {
         (Log,       r#"IsMatch(body, "password") and body["msg"] == "password=x""#, true),
         (Log,       r#"body.string == "{\"msg\":\"password=x\"}""#,                 true),
         (Log,       r#"ParseJSON(attributes["raw"])["a"]["b"][0] == 1.0"#,          true),
-        (Log,       r#"time_unix_nano == 5 and observed_time_unix_nano == 6"#,      true),
+        (Log,       "time_unix_nano == 5 and observed_time_unix_nano == 6",      true),
         (Log,       r#"log.span_id.string == "0000000000000000""#,                  true),
         (Metric,    r#"name == "requests" and unit == "1" and description == """#,  true),
         (Metric,    "type == METRIC_DATA_TYPE_SUM and is_monotonic == true",        true),
@@ -178,11 +178,11 @@ fn what_cannot_be_computed_fails() {
         ("1 / (1 - 1) == 0",                        "division by zero"),
         (r#"attributes["list"][7] == 1"#,           "the list has no element 7"),
         (r#"attributes["count"]["a"] == 1"#,        "nothing can be looked up in an int"),
-        (r#"Int(name) == 1"#,                       "`GET /orders/7` is no whole number"),
+        ("Int(name) == 1",                       "`GET /orders/7` is no whole number"),
         (r#"Substring(name, 10, 10) == "a""#,       "text of 13 bytes has no 10 bytes at 10"),
         (r#"SHA256(attributes["absent"]) == "a""#,  "expected text, not nil"),
-        (r#"Len(1) == 1"#,                          "expected text, bytes, a list or a map, not an int"),
-        (r#"ParseJSON(name) == 1"#,                 "is not JSON"),
+        ("Len(1) == 1",                          "expected text, bytes, a list or a map, not an int"),
+        ("ParseJSON(name) == 1",                 "is not JSON"),
         (r#"TraceID("01") == nil"#,                 "an id has 32 hexadecimal digits"),
     ];
     for (text, expected) in table {
@@ -201,7 +201,7 @@ fn faults_say_where_and_what_would_be_right() {
         ("an unknown prefixed path",  r#"set(resource.attribute["a"], 1)"#,         4,  "unknown path",                   "did you mean `resource.attributes`?"),
         ("another context",           r#"set(log.body, "a")"#,                      4,  "cannot be reached",              "needs the context log"),
         ("an unknown enum",           "set(kind, SPAN_KIND_SERVR)",                 10, "unknown enum",                   "did you mean `SPAN_KIND_SERVER`?"),
-        ("an unknown argument",       r#"limit(attributes, 1, priorty_keys=[])"#,   37, "another argument: priority_keys", ""),
+        ("an unknown argument",       "limit(attributes, 1, priorty_keys=[])",   37, "another argument: priority_keys", ""),
         ("too few arguments",         "set(name)",                                  8,  "needs another argument: value",  ""),
         ("too many arguments",        r#"set(name, "a", "b")"#,                     15, "takes 2 arguments",              "target, value"),
         ("no path to set",            r#"set("a", "b")"#,                           4,  "expected a path",                ""),
@@ -209,7 +209,7 @@ fn faults_say_where_and_what_would_be_right() {
         ("a broken pattern",          r#"replace_pattern(name, "a(", "b")"#,        22, "not a regular expression",       ""),
         ("a pattern with one slash",  r#"replace_pattern(name, "\d", "b")"#,        23, "mean nothing",                   "twice"),
         ("a value as condition",      r#"set(name, "a") where kind"#,               21, "expected a condition",           "compare"),
-        ("a condition as value",      r#"set(name, (kind == 1))"#,                  10, "not a condition",                ""),
+        ("a condition as value",      "set(name, (kind == 1))",                  10, "not a condition",                ""),
         ("one equals sign",           r#"set(name, "a") where kind = 1"#,           26, "expected a comparison",          "`==`"),
         ("single quotes",             "set(name, 'a')",                             10, "no meaning",                     "double quotes"),
         ("an open text",              r#"set(name, "a)"#,                           10, "without a closing quote",        ""),
@@ -322,6 +322,29 @@ fn statements_change_what_they_say() {
     }
 }
 
+/// JSON in a log line must not become a message that every receiver down the road refuses, and the batch with it.
+#[test]
+fn nothing_is_built_that_nests_too_deep() {
+    let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    for (target, levels, fits) in [
+        (r#"attributes["a"]"#, 15, true),
+        (r#"attributes["a"]"#, 16, false),
+        (r#"attributes["a"]["b"]"#, 15, false),
+        (r#"cache["a"]"#, 100, false),
+    ] {
+        let text = format!(r#"set({target}, ParseJSON("{}"))"#, nested(levels));
+        let body = request(Context::Span);
+        let mut stage = Stage::new(scene(Context::Span, &body));
+        let ran = Statement::parse(&text, Context::Span).unwrap().run(&mut stage, &mut Patch::default());
+        assert_eq!(ran.is_ok(), fits, "{target}, {levels} levels: {ran:?}");
+    }
+    let merge = format!(r#"merge_maps(attributes, {{"a": ParseJSON("{}")}}, "upsert")"#, nested(16));
+    let body = request(Context::Span);
+    let mut stage = Stage::new(scene(Context::Span, &body));
+    let ran = Statement::parse(&merge, Context::Span).unwrap().run(&mut stage, &mut Patch::default());
+    assert!(ran.unwrap_err().to_string().contains("deeper than 16"));
+}
+
 #[test]
 fn statements_remove_what_they_say() {
     #[rustfmt::skip]
@@ -406,7 +429,7 @@ proptest! {
             r#"set(status.code, 1) where IsMatch(name, "span") or attributes["list"] == [7]"#,
             r#"replace_all_patterns(attributes, "value", "x", String(attributes))"#,
             "truncate_all(attributes, 3)",
-            r#"limit(attributes, 2, [])"#,
+            "limit(attributes, 2, [])",
         ] {
             let mut stage = Stage::new(Scene::new().with(Level::Span, &span));
             let _ = Statement::parse(text, Context::Span).unwrap().run(&mut stage, &mut patch);

@@ -168,6 +168,15 @@ pub(super) fn compare(left: &Value<'_>, comparison: Comparison, right: &Value<'_
     }
 }
 
+/// How deep lists and maps nest in a value; 0 if it is neither.
+pub(super) fn nesting(value: AnyValue<'_>) -> usize {
+    match value {
+        AnyValue::Array(_) => 1 + value.elements().map(nesting).max().unwrap_or_default(),
+        AnyValue::KvList(_) => 1 + value.entries().map(|(_, value)| nesting(value)).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 /// Equal in value; the order of a map's entries does not count. The door has bounded the depth.
 fn same(left: AnyValue<'_>, right: AnyValue<'_>) -> bool {
     match (left, right) {
