@@ -12,6 +12,7 @@
 //! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
 //! | components | [`receivers`], [`processors`], [`exporters`], [`extensions`] |
+//! | the wire | [`transport`]: TLS, addresses, who may come in |
 //! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`config`], [`telemetry`] |
 //! | currency, model, disk | [`otlp`], [`detect`], [`store`] |
 
@@ -44,3 +45,4 @@ pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod testbed;
+pub mod transport;

@@ -100,6 +100,12 @@ pub const COMPONENTS: &[Component] = &[
         summary: "answers whether every pipeline works", parse: Parse::Extension(extension::<extensions::health_check::Config>) },
     Component { name: "file_storage", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
         summary: "an embedded store for state that survives restarts", parse: Parse::Extension(extension::<extensions::file_storage::Config>) },
+    Component { name: "bearertokenauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "tokens, of those who may come in or our own", parse: Parse::Extension(extension::<extensions::bearertokenauth::Config>) },
+    Component { name: "basicauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "names and passwords, of those who may come in or our own", parse: Parse::Extension(extension::<extensions::basicauth::Config>) },
+    Component { name: "headers_setter", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "headers of exporters' requests", parse: Parse::Extension(extension::<extensions::headers_setter::Config>) },
 ];
 
 /// A component's typed configuration, and what it was typed from, to tell whether a reload changed it.
@@ -153,6 +159,7 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
     }
     check_signals(&root, problems);
     check_extensions(&plan, &root, problems);
+    check_authenticators(&root, &plan, problems);
     check_alerts(&root, problems);
     plan.root = root;
     plan
@@ -227,6 +234,42 @@ fn check_started(root: &Root, path: &str, node: &Node, named: &[(&str, &str)], p
             problem.hint(format!("add `{extension}` to service::extensions"));
         } else {
             problem.hint(format!("declare `{extension}` under `extensions`, and list it in service::extensions"));
+        }
+    }
+}
+
+/// Who says who may come in, or who we are, must be started by `service::extensions` and able to.
+fn check_authenticators(root: &Root, plan: &Plan, problems: &mut Problems) {
+    let receivers = plan.receivers.iter().flat_map(|(id, planned)| {
+        let named = planned.config.authenticators().into_iter();
+        named.map(move |(key, wanted)| (Kind::Receiver, Kind::Receiver, id, &planned.node, key, wanted))
+    });
+    let exporters = plan.exporters.iter().filter_map(|(id, planned)| {
+        let (key, wanted) = planned.config.authenticator()?;
+        Some((Kind::Exporter, Kind::Exporter, id, &planned.node, key, wanted))
+    });
+    let extensions = plan.extensions.iter().filter_map(|(id, planned)| {
+        let (key, wanted) = planned.config.authenticator()?;
+        Some((Kind::Extension, Kind::Exporter, id, &planned.node, key, wanted))
+    });
+    for (kind, whom, id, node, key, wanted) in receivers.chain(exporters).chain(extensions) {
+        let place = key.split("::").try_fold(node, |node, part| node.get(part)).unwrap_or(node);
+        let path = format!("{}::{id}::{key}", kind.section());
+        let found = plan.extensions.iter().find(|(id, _)| id.to_string() == wanted);
+        let started = root.service.extensions.iter().any(|reference| reference.id.to_string() == wanted);
+        let mut wrong = |message: &str, hint: String| {
+            problems.error(place.span, &path, format!("`{wanted}` {message}")).hint(hint);
+        };
+        match found {
+            // Its own section said what is missing.
+            None if wanted.is_empty() => {}
+            None => wrong("is not a declared extension", format!("declare `{wanted}` under `extensions`")),
+            Some((_, planned)) if !planned.config.authenticates(whom) => {
+                let able = if whom == Kind::Receiver { "htpasswd or tokens" } else { "client_auth, tokens or headers" };
+                wrong(&format!("cannot authenticate {}", whom.section()), format!("name an extension with {able}"));
+            }
+            Some(_) if !started => wrong("is not started", format!("add `{wanted}` to service::extensions")),
+            Some(_) => {}
         }
     }
 }

@@ -11,7 +11,6 @@ pub mod webhook;
 
 mod answer;
 mod client;
-mod tls;
 
 use std::{
     fmt::Write as _,
@@ -34,6 +33,7 @@ use crate::{
         retry::{self, Retry},
     },
     telemetry::Counter,
+    transport::tls::client as tls,
 };
 
 /// So many attempts in a row must fail before the exporter is said to be in trouble.

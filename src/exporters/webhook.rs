@@ -5,6 +5,7 @@
 //!   endpoint: https://on-call.example.com/sekisho
 //!   method: POST
 //!   headers: { authorization: Bearer … }
+//!   auth: { authenticator: basicauth/pager }
 //!   tls: {}
 //!   timeout: 10s
 //!   sending_queue: {}
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     check_sending,
-    client::{check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
+    client::{check_auth, check_headers, check_timeout, check_url, client, header_map, post},
     counted, hexadecimal, tls,
 };
 use crate::{
@@ -41,6 +42,7 @@ use crate::{
         queue::{self, Queue},
         retry::{self, AtEnd, Retry},
     },
+    transport::auth,
 };
 
 const INCIDENT: &str = "sekisho.incident.";
@@ -55,6 +57,8 @@ pub struct Config {
     pub method: String,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
+    /// The extension that says who we are.
+    pub auth: Option<auth::Config>,
     /// How to trust the destination.
     pub tls: tls::Config,
     /// Of one attempt.
@@ -72,6 +76,7 @@ impl Default for Config {
             endpoint: String::new(),
             method: "POST".to_owned(),
             headers: BTreeMap::new(),
+            auth: None,
             tls: tls::Config::default(),
             timeout: Duration::from_secs(10),
             sending_queue: queue::Config::default(),
@@ -94,7 +99,7 @@ impl Check for Config {
         }
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
+        check_auth(self.auth.as_ref(), report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
@@ -109,6 +114,7 @@ impl ExporterConfig for Config {
             url,
             method: if self.method == "PUT" { Method::PUT } else { Method::POST },
             headers: header_map(&self.headers),
+            auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
         });
         let closing = CancellationToken::new();
         let at_end = self.sending_queue.at_end();
@@ -119,6 +125,10 @@ impl ExporterConfig for Config {
 
     fn extensions(&self) -> Vec<(&'static str, &str)> {
         self.sending_queue.extensions()
+    }
+
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        Some(("auth::authenticator", self.auth.as_ref()?.authenticator.as_str()))
     }
 }
 
@@ -162,13 +172,18 @@ struct Sender {
     url: Url,
     method: Method,
     headers: HeaderMap,
+    auth: Option<Arc<dyn auth::Client>>,
 }
 
 impl Consumer for Sender {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(async move {
             let Some(document) = documents(&batch.body).next() else { return Outcome::Accepted };
-            let request = self.client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
+            let mut headers = self.headers.clone();
+            if let Some(Err(reason)) = self.auth.as_ref().map(|auth| auth.authenticate(&mut headers)) {
+                return Outcome::Retryable { after: None, reason };
+            }
+            let request = self.client.request(self.method.clone(), self.url.clone()).headers(headers);
             let request = request.header(header::CONTENT_TYPE, "application/json").body(document.to_string());
             post(request).await
         })

@@ -14,7 +14,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 
 use super::{Boxed, Next};
-use crate::{otlp::Signal, telemetry::Metrics};
+use crate::{config::Kind, otlp::Signal, telemetry::Metrics};
 
 /// `type` or `type/name`, as in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,6 +133,11 @@ pub trait Running: Send + Sync {
 pub trait ReceiverConfig: Send + Sync {
     /// Binds and starts; on return the receiver is listening.
     fn start<'a>(&'a self, outputs: Outputs, context: &'a Context) -> Boxed<'a, Result<Box<dyn Running>, StartError>>;
+
+    /// Extensions that say who may come in: the path of the key that names each, and its id.
+    fn authenticators(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
 }
 
 /// A processor's configuration.
@@ -160,10 +165,25 @@ pub trait ExporterConfig: Send + Sync {
     fn extensions(&self) -> Vec<(&'static str, &str)> {
         Vec::new()
     }
+
+    /// The extension that says who we are: the path of the key that names it, and its id.
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }
 
 /// An extension's configuration.
 pub trait ExtensionConfig: Send + Sync {
     /// Binds and starts, before any pipeline; may put things into `context.shared`.
     fn start<'a>(&'a self, context: &'a Context) -> Boxed<'a, Result<Box<dyn Running>, StartError>>;
+
+    /// Whether it says who may come in (to receivers), or who we are (to exporters).
+    fn authenticates(&self, _whom: Kind) -> bool {
+        false
+    }
+
+    /// Another extension that also says who we are: the path of the key that names it, and its id.
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }

@@ -1,6 +1,6 @@
-//! The accept loop every listening receiver shares: bounded connections, HTTP/1.1 and HTTP/2, graceful end.
+//! The accept loop every listening receiver shares: bounded connections, TLS, HTTP/1.1 and HTTP/2, graceful end.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -10,10 +10,17 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
-use super::{Boxed, component::Running};
+use super::{
+    Boxed,
+    component::Running,
+    lifetime::{Activity, Lifetime, idle, old},
+    pings::{self, Watched},
+    socket::{Plain, Socket, secure},
+};
 
 /// A response body: bytes, then perhaps trailers.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -30,6 +37,8 @@ const MAX_FRAME: u32 = 1 << 20;
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// Headers must arrive within this time (HTTP/1.1).
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// A TLS handshake must be over within this time.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,31 +51,47 @@ pub struct Protocol {
     pub max_concurrent_streams: u32,
 }
 
+/// How connections are secured and how long they live.
+#[derive(Clone, Default)]
+pub struct Transport {
+    /// TLS, if they are secured.
+    pub tls: Option<TlsAcceptor>,
+    /// How long they live.
+    pub lifetime: Lifetime,
+    /// How often clients may ping; as often as they like if not said. For HTTP/2 only.
+    pub pings: Option<pings::Policy>,
+}
+
 /// A listener being served; stopping it lets the requests in hand finish.
 pub struct Listener {
-    address: SocketAddr,
+    address: String,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Listener {
-    /// Binds `endpoint` and serves each request with `handler`.
-    pub async fn start<H, F>(endpoint: &str, protocol: Protocol, handler: H) -> std::io::Result<Self>
+    /// Serves each request that comes in at `socket` with `handler`.
+    pub fn start<H, F>(socket: Socket, transport: Transport, protocol: Protocol, handler: H) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = TcpListener::bind(endpoint).await?;
-        let address = listener.local_addr()?;
-        let cancel = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        tasks.spawn(accept(listener, protocol, handler, cancel.clone(), tasks.clone()));
-        Ok(Self { address, cancel, tasks })
+        let address = socket.address();
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let builder = connection_builder(protocol, &transport.lifetime);
+        let server = Server { builder, transport, handler, cancel: cancel.clone() };
+        tasks.spawn(accept(socket, server, tasks.clone()));
+        Self { address, cancel, tasks }
     }
 
     /// Where it listens, with the port the system chose for port 0.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The same as an address, if it is a port.
+    pub fn port(&self) -> Option<SocketAddr> {
+        self.address.parse().ok()
     }
 }
 
@@ -80,49 +105,38 @@ impl Running for Listener {
     }
 }
 
-async fn accept<H, F>(
-    listener: TcpListener,
-    protocol: Protocol,
+/// What it takes to serve a connection.
+#[derive(Clone)]
+struct Server<H> {
+    builder: auto::Builder<TokioExecutor>,
+    transport: Transport,
     handler: H,
     cancel: CancellationToken,
-    tasks: TaskTracker,
-) where
+}
+
+async fn accept<H, F>(socket: Socket, server: Server<H>, tasks: TaskTracker)
+where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let builder = connection_builder(protocol);
     loop {
         let accepted = tokio::select! {
-            () = cancel.cancelled() => return,
-            accepted = async { (room.clone().acquire_owned().await, listener.accept().await) } => accepted,
+            () = server.cancel.cancelled() => return,
+            accepted = async { (room.clone().acquire_owned().await, socket.accept().await) } => accepted,
         };
         let (Ok(permit), accepted) = accepted else { return };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection, trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let _ = stream.set_nodelay(true);
-        let (builder, handler, cancel) = (builder.clone(), handler.clone(), cancel.clone());
+        let server = server.clone();
         tasks.spawn(async move {
-            let service = service_fn(move |request| {
-                let response = handler(request);
-                async move { Ok::<_, Infallible>(response.await) }
-            });
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = cancel.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
+            if let Err(error) = server.serve(stream).await {
                 tracing::debug!(%error, "connection ended early");
             }
             drop(permit);
@@ -130,7 +144,52 @@ async fn accept<H, F>(
     }
 }
 
-fn connection_builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
+impl<H, F> Server<H>
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    async fn serve(self, plain: Plain) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let tls = self.transport.tls.as_ref();
+        let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(plain, tls));
+        let stream = tokio::select! {
+            stream = handshake => stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+            () = self.cancel.cancelled() => return Ok(()),
+        };
+        let Transport { lifetime, pings, .. } = self.transport;
+        let activity = (lifetime.idle.is_some() || pings.is_some()).then(|| Arc::new(Activity::default()));
+        let stream = match pings.zip(activity.clone()) {
+            None => Either::Left(stream),
+            Some((policy, activity)) => Either::Right(Watched::new(stream, policy, activity)),
+        };
+        let (handler, happens) = (self.handler, activity.clone());
+        let service = service_fn(move |request| {
+            let busy = happens.as_ref().map(Activity::begin);
+            let response = handler(request);
+            async move {
+                let response = response.await;
+                drop(busy);
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = self.cancel.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = idle(lifetime.idle, activity.as_deref()) => connection.as_mut().graceful_shutdown(),
+            () = old(lifetime.age) => {
+                connection.as_mut().graceful_shutdown();
+                if let Some(grace) = lifetime.grace {
+                    return tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()));
+                }
+            }
+        }
+        connection.await
+    }
+}
+
+fn connection_builder(protocol: Protocol, lifetime: &Lifetime) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
     builder
@@ -141,5 +200,8 @@ fn connection_builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
         .max_frame_size(MAX_FRAME)
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(protocol.max_concurrent_streams);
+    if let Some((after, within)) = lifetime.ask {
+        builder.http2().keep_alive_interval(after).keep_alive_timeout(within);
+    }
     if protocol.http2_only { builder.http2_only() } else { builder }
 }

@@ -3,12 +3,15 @@
 pub mod component;
 pub mod fan_out;
 pub mod health;
+pub mod lifetime;
 pub mod listener;
 pub mod outcome;
+pub mod pings;
 #[cfg(test)]
 pub mod probe;
 pub mod queue;
 pub mod retry;
+pub mod socket;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

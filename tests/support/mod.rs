@@ -3,6 +3,7 @@
 //! Each test file uses its own part of this.
 #![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
 
+pub mod certificates;
 pub mod input;
 pub mod ledger;
 pub mod sink;
@@ -52,8 +53,22 @@ impl Gateway {
         Self::start_in(directory, config, &[]).await
     }
 
+    /// The same with variables in its environment.
+    pub async fn start_with(config: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), config, &[], variables).await
+    }
+
     /// The same in a given directory, with further arguments.
     pub async fn start_in(directory: tempfile::TempDir, config: &str, arguments: &[&str]) -> Self {
+        Self::launch(directory, config, arguments, &[]).await
+    }
+
+    async fn launch(
+        directory: tempfile::TempDir,
+        config: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let path = directory.path().join("config.yaml");
         std::fs::write(&path, config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
@@ -62,6 +77,7 @@ impl Gateway {
             .args(["--set", "service.telemetry.logs.encoding=json"])
             .args(["--set", "service.telemetry.metrics.address=127.0.0.1:0"])
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(directory.path())
             .stderr(Stdio::piped())
             .spawn()

@@ -29,6 +29,7 @@ use crate::{
     registry::Plan,
     service::Service,
     telemetry::Metrics,
+    transport::address::Address,
 };
 
 /// The newcomer's configuration.
@@ -154,7 +155,7 @@ impl Drop for Directory {
 }
 
 async fn start_sink(heard: Arc<Heard>) -> Result<(Box<dyn Running>, SocketAddr), StartError> {
-    let grpc = otlp::GrpcConfig { endpoint: Endpoint::localhost(0), ..otlp::GrpcConfig::default() };
+    let grpc = otlp::GrpcConfig { endpoint: Address::Tcp(Endpoint::localhost(0)), ..otlp::GrpcConfig::default() };
     let protocols = otlp::Protocols { grpc: Toggle::On(grpc), http: Toggle::Off };
     let config = otlp::Config { protocols, ..otlp::Config::default() };
     let (outputs, context) = (Outputs::default(), context(SINK));

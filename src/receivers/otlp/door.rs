@@ -3,9 +3,10 @@
 //! Reads within limits, decompresses within limits, transcodes JSON, checks framing, depth and UTF-8 once. Everything
 //! behind it may trust the bytes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -22,6 +23,7 @@ use crate::{
         outcome::Refusal,
     },
     telemetry::{Counter, Metrics},
+    transport::auth,
 };
 
 /// What the sender will hear: an outcome of the pipelines, or a refusal at the door.
@@ -52,6 +54,8 @@ pub struct Door {
     outputs: Outputs,
     admission: Admission,
     max_bytes: usize,
+    auth: Option<Arc<dyn auth::Server>>,
+    unauthenticated: Counter,
     counters: [Counters; 3],
 }
 
@@ -64,16 +68,34 @@ struct Counters {
 }
 
 impl Door {
-    /// A door to `outputs` that lets in bodies of up to `max_bytes`, before and after decompression.
+    /// A door to `outputs` that lets in bodies of up to `max_bytes`, before and after decompression, from whom `auth`
+    /// knows.
     pub fn new(
         outputs: Outputs,
         admission: Admission,
         max_bytes: usize,
+        auth: Option<Arc<dyn auth::Server>>,
         transport: &'static str,
         context: &Context,
     ) -> Self {
         let counters = Signal::ALL.map(|signal| Counters::new(&context.metrics, signal, transport, &context.id));
-        Self { outputs, admission, max_bytes, counters }
+        let labels = [("receiver", context.id.as_str()), ("transport", transport)];
+        let unauthenticated = context.metrics.counter(
+            "sekisho_receiver_unauthenticated_requests",
+            "Requests from senders that could not say who they are.",
+            &labels,
+        );
+        Self { outputs, admission, max_bytes, auth, unauthenticated, counters }
+    }
+
+    /// Whether whoever sent these headers may come in.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(auth) = &self.auth else { return Ok(()) };
+        let known = auth.authenticate(headers).await;
+        if known.is_err() {
+            self.unauthenticated.add(1);
+        }
+        known
     }
 
     /// Whether some pipeline takes `signal`; if not, the service or path does not exist for senders.
@@ -173,7 +195,7 @@ fn hold(admitted: &mut Admitted, bytes: usize) -> Result<(), Heard> {
 }
 
 /// Reads on a little: a sender that is cut off while it writes never reads why.
-async fn hear_out(mut body: Incoming) {
+pub async fn hear_out(mut body: Incoming) {
     let mut left = HEARD_OUT;
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
