@@ -251,10 +251,17 @@ struct Keeper {
 impl Keeper {
     fn run(mut self, inbox: &Inbox) {
         while let Some(work) = inbox.next() {
-            let Work { puts, answered, read, closing } = work;
+            let Work { puts, mut answered, read, closing } = work;
             if !puts.is_empty() {
                 // There is room in the inbox.
                 self.stock.emptied.notify_waiters();
+            }
+            if self.said.is_some() && !puts.is_empty() {
+                // A full disk may let go what it cannot take.
+                match self.write(&[], &answered) {
+                    Ok(()) => answered.clear(),
+                    Err(_) => self.close(),
+                }
             }
             if !(puts.is_empty() && answered.is_empty()) {
                 match self.write(&puts, &answered) {
