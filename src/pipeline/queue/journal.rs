@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SAY_EVERY: Duration = Duration::from_mins(1);
 /// A file from here on takes long to repair after a crash, so each write is made to need none; and it is begun anew
 /// once everything in it has been delivered.
-const LARGE: u64 = 64 << 20;
+const LARGE: u64 = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 
 /// The thread's end of a queue on disk.
 pub struct Journal {
