@@ -57,7 +57,11 @@ async fn a_killed_gateway_loses_nothing_it_acknowledged() {
     let mut gateway = Gateway::start(&config).await;
     let mut load = Load::start(gateway.http(), PACE);
     for (spans, there) in [(100, true), (400, false), (50, false), (300, true), (150, true)] {
-        if there { destination.come_back() } else { destination.go_away() }
+        if there {
+            destination.come_back()
+        } else {
+            destination.go_away()
+        }
         acknowledged(&load, spans).await;
         let directory = gateway.kill();
         gateway = Gateway::start_in(directory, &config, &[]).await;

@@ -158,7 +158,11 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    async fn serve(self, plain: Plain, activity: Arc<Activity>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn serve(
+        self,
+        plain: Plain,
+        activity: Arc<Activity>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let tls = self.transport.tls.as_ref();
         let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(plain, tls));
         let stream = tokio::select! {

@@ -1,6 +1,6 @@
 //! A queue's file: bodies as they are, and beside each what it is, both by order. Everything here blocks.
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError};
+use redb::{Database, ReadableDatabase as _, StorageError, TableDefinition, TableError};
 
 use super::config::Size;
 use crate::otlp::{Batch, Signal};
