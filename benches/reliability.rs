@@ -18,7 +18,10 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::fs::MetadataExt as _,
+    time::{Duration, Instant},
+};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -234,7 +237,7 @@ async fn watch(what: &str, gateway: &Gateway, load: &Load, arrived: &Ledger, len
     while begun.elapsed() < length {
         tokio::time::sleep(Duration::from_secs(1).min(length)).await;
         let files = std::fs::read_dir(gateway.directory.path().join("state")).into_iter().flatten();
-        let disk = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum();
+        let disk = files.filter_map(|file| Some(512 * file.ok()?.metadata().ok()?.blocks())).sum();
         most = most.max(Most { resident: gateway.resident_bytes(), disk });
         if said.elapsed() >= Duration::from_secs(30) {
             said = Instant::now();

@@ -167,11 +167,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_one_that_never_said_anything_makes_room_then_the_one_idle_longest() {
         let (connections, context) = connections(3);
-        let first = connections.enter().await;
-        drop(first.activity.begin());
-        tokio::time::advance(Duration::from_secs(1)).await;
-        let second = connections.enter().await;
-        drop(second.activity.begin());
+        let (first, second) = (connections.enter().await, connections.enter().await);
+        for served in [&first, &second] {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            drop(served.activity.begin());
+        }
         tokio::time::advance(Duration::from_secs(1)).await;
         let silent = connections.enter().await;
         for leaves in [silent, first] {

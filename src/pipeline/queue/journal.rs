@@ -8,6 +8,7 @@
 
 use std::{
     collections::VecDeque,
+    os::unix::fs::MetadataExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -408,7 +409,8 @@ impl Keeper {
     }
 
     fn measure(&mut self) {
-        self.size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        // Its length runs ahead of what is really taken.
+        self.size = std::fs::metadata(&self.path).map_or(0, |file| 512 * file.blocks());
         self.disk_bytes.set(self.size as f64);
     }
 }
