@@ -134,7 +134,8 @@ pub fn client_through(
 
 /// Sends a request and says what its answer means.
 pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
-    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error) };
+    // Without the URL: its query may be a key.
+    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error.without_url()) };
     match request.send().await {
         Ok(mut response) => {
             let (status, headers) = (response.status(), response.headers().clone());

@@ -195,9 +195,10 @@ impl Config {
             return Err("must not have a path".to_owned());
         }
         let authority: Authority = rest.parse().map_err(|error| format!("is not an address: {error}"))?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Target { to: To::Tcp(host, port), authority: self.authority(authority), secure })
+        let uri = format!("http://{}:{port}", authority.host()).parse();
+        let to = To::Tcp(uri.map_err(|error| format!("is not an address: {error}"))?);
+        Ok(Target { to, authority: self.authority(authority), secure })
     }
 
     fn authority(&self, otherwise: Authority) -> Authority {
@@ -281,12 +282,8 @@ impl Sender {
         if let Err(outcome) = client::check_size(batch.body.len(), self.largest) {
             return outcome;
         }
-        let request = match self.request(&batch) {
-            Ok(request) => request,
-            Err(reason) => return Outcome::Retryable { after: None, reason },
-        };
         let channel = self.channel.load_full();
-        match tokio::time::timeout(self.timeout, call(channel.as_ref().clone(), request)).await {
+        match tokio::time::timeout(self.timeout, self.call(channel.as_ref().clone(), &batch)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(reason)) => Outcome::Retryable { after: None, reason },
             Err(_) => {
@@ -296,6 +293,31 @@ impl Sender {
                 Outcome::Retryable { after: None, reason: format!("no answer within {:?}", self.timeout) }
             }
         }
+    }
+
+    /// One call; the error says why there was no answer.
+    async fn call(&self, mut channel: Channel, batch: &Batch) -> Result<Outcome, String> {
+        let channel = channel.ready().await.map_err(|error| causes(&error))?;
+        let response = channel.call(self.request(batch)?).await.map_err(|error| causes(&error))?;
+        let (parts, body) = response.into_parts();
+        if parts.status != http::StatusCode::OK {
+            // A proxy in between: what it means for HTTP it means for us.
+            return Ok(answer::of_http(parts.status, &parts.headers, &[]));
+        }
+        if let Some(status) = Status::from_header_map(&parts.headers) {
+            return Ok(answer::of_grpc(&status, &[]));
+        }
+        let collected = match Limited::new(body, LARGEST_ANSWER).collect().await {
+            Ok(collected) => collected,
+            Err(error) if error.is::<LengthLimitError>() => {
+                let reason = format!("the destination answered more than {LARGEST_ANSWER} bytes, which is not OTLP");
+                return Ok(Outcome::Permanent { reason });
+            }
+            Err(error) => return Err(format!("the answer broke off: {error}")),
+        };
+        let status = collected.trailers().and_then(Status::from_header_map);
+        let status = status.unwrap_or_else(|| Status::new(Code::Unavailable, "there is no status"));
+        Ok(answer::of_grpc(&status, collected.to_bytes().get(FRAME..).unwrap_or_default()))
     }
 
     /// The request; the error says why there cannot be one now.
@@ -327,31 +349,6 @@ impl Sender {
         }
         Ok(request)
     }
-}
-
-/// One call; the error says why there was no answer.
-async fn call(mut channel: Channel, request: Request<Body>) -> Result<Outcome, String> {
-    let channel = channel.ready().await.map_err(|error| causes(&error))?;
-    let response = channel.call(request).await.map_err(|error| causes(&error))?;
-    let (parts, body) = response.into_parts();
-    if parts.status != http::StatusCode::OK {
-        // A proxy in between: what it means for HTTP it means for us.
-        return Ok(answer::of_http(parts.status, &parts.headers, &[]));
-    }
-    if let Some(status) = Status::from_header_map(&parts.headers) {
-        return Ok(answer::of_grpc(&status, &[]));
-    }
-    let collected = match Limited::new(body, LARGEST_ANSWER).collect().await {
-        Ok(collected) => collected,
-        Err(error) if error.is::<LengthLimitError>() => {
-            let reason = format!("the destination answered more than {LARGEST_ANSWER} bytes, which is not OTLP");
-            return Ok(Outcome::Permanent { reason });
-        }
-        Err(error) => return Err(format!("the answer broke off: {error}")),
-    };
-    let status = collected.trailers().and_then(Status::from_header_map);
-    let status = status.unwrap_or_else(|| Status::new(Code::Unavailable, "there is no status"));
-    Ok(answer::of_grpc(&status, collected.to_bytes().get(FRAME..).unwrap_or_default()))
 }
 
 impl Consumer for Sender {

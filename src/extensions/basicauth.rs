@@ -209,3 +209,36 @@ impl auth::Client for Badge {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::probe;
+
+    #[tokio::test]
+    async fn what_an_exporter_shows_lets_it_in_at_a_receiver() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("password"), "pass:word \n").unwrap();
+        let context = probe::context("basicauth", directory.path());
+        for yaml in
+            ["{client_auth: {username: shop, password_file: password}}", "{htpasswd: {file: users, inline: 'other:x'}}"]
+        {
+            std::fs::write(directory.path().join("users"), "shop:pass:word").unwrap();
+            let (config, wrong) = probe::config::<Config>(Kind::Extension, yaml);
+            assert_eq!(wrong, "");
+            config.start(&context).await.unwrap();
+        }
+        let client = auth::client_of("basicauth", &context.shared).unwrap();
+        let mut headers = HeaderMap::new();
+        client.authenticate(&mut headers).unwrap();
+        assert_eq!(headers["authorization"], format!("Basic {}", STANDARD.encode("shop:pass:word ")));
+        assert!(headers["authorization"].is_sensitive());
+
+        let server = auth::Config { authenticator: "basicauth".to_owned() }.server(&context).unwrap();
+        let refused = server.authenticate(&headers).await.unwrap_err();
+        assert!(matches!(refused, Refusal::Unauthenticated { .. }), "the space is part of the password: {refused}");
+        let right = HeaderValue::try_from(format!("basic {}", STANDARD.encode("shop:pass:word"))).unwrap();
+        headers.insert(header::AUTHORIZATION, right);
+        server.authenticate(&headers).await.unwrap();
+    }
+}

@@ -210,3 +210,42 @@ impl auth::Client for Setter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{extensions::bearertokenauth, pipeline::probe};
+
+    async fn start<C>(id: &str, yaml: &str, context: &Context)
+    where
+        C: serde::de::DeserializeOwned + Default + Check + ExtensionConfig,
+    {
+        let (config, wrong) = probe::config::<C>(Kind::Extension, yaml);
+        assert_eq!(wrong, "");
+        config.start(&Context { id: id.to_owned(), ..context.clone() }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn headers_are_changed_in_order_after_the_other_extension() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("key"), "from-file\n").unwrap();
+        let context = probe::context("headers_setter", directory.path());
+        let yaml = "{headers: [{key: a, value: one}, {action: insert, key: a, value: two}, \
+                    {action: insert, key: b, value: three}, {action: update, key: c, value: four}, \
+                    {action: update, key: b, value: five}, {action: delete, key: d}, {key: e, value_file: key}, \
+                    {action: update, key: authorization, value: mine}], additional_auth: bearertokenauth}";
+        start::<Config>("headers_setter", yaml, &context).await;
+        let client = auth::client_of("headers_setter", &context.shared).unwrap();
+        let mut headers = HeaderMap::from_iter([(HeaderName::from_static("d"), HeaderValue::from_static("away"))]);
+        assert!(client.authenticate(&mut headers.clone()).unwrap_err().contains("bearertokenauth"), "not yet there");
+
+        start::<bearertokenauth::Config>("bearertokenauth", "{token: secret}", &context).await;
+        client.authenticate(&mut headers).unwrap();
+        let mut set: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap().to_owned())).collect();
+        set.sort();
+        let expected = [("a", "one"), ("authorization", "mine"), ("b", "five"), ("e", "from-file")];
+        assert_eq!(set, expected.map(|(name, value)| (name, value.to_owned())));
+        assert!(headers.values().all(HeaderValue::is_sensitive), "none is shown by whoever logs them");
+    }
+}

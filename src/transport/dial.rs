@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Uri;
-use hyper_util::rt::TokioIo;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -26,14 +26,16 @@ pub struct Dial(Arc<Way>);
 
 struct Way {
     to: To,
+    /// Tries all addresses of a name, those of both versions of IP side by side.
+    connector: HttpConnector,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// Where to.
 #[derive(Clone, Debug)]
 pub enum To {
-    /// Name or address, and port.
-    Tcp(String, u16),
+    /// `http://host:port`.
+    Tcp(Uri),
     /// The path of a socket.
     Unix(PathBuf),
 }
@@ -42,17 +44,18 @@ impl Dial {
     /// To `to`; over TLS with whom is called by that name.
     pub fn new(to: To, tls: Option<(ClientConfig, ServerName<'static>)>) -> Self {
         let tls = tls.map(|(config, name)| (TlsConnector::from(Arc::new(config)), name));
-        Self(Arc::new(Way { to, tls }))
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self(Arc::new(Way { to, connector, tls }))
     }
 }
 
 impl Way {
     async fn connect(&self) -> io::Result<Stream> {
         let plain = match &self.to {
-            To::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Either::Left(stream)
+            To::Tcp(uri) => {
+                let connected = self.connector.clone().call(uri.clone()).await;
+                Either::Left(connected.map_err(io::Error::other)?.into_inner())
             }
             To::Unix(path) => {
                 let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));

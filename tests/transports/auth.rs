@@ -97,7 +97,7 @@ async fn only_who_is_known_comes_in() {
 }
 
 /// Scenario: one gateway sends to another that wants a token; the token is changed in both files while they run.
-/// Guarantees: the exporters show what the far side wants, before and after; other headers are set as configured.
+/// Guarantees: both exporters show what the far side wants, before and after.
 #[tokio::test]
 async fn exporters_say_who_we_are_and_tokens_may_change() {
     let (sink, address) = Sink::start().await;

@@ -13,12 +13,12 @@ use crate::{
 
 /// A connection that says when it ended.
 async fn connect(gateway: &Gateway) -> tokio::task::JoinHandle<Duration> {
+    let begun = Instant::now();
     let stream = tokio::net::TcpStream::connect(gateway.endpoint("receiver otlp", "grpc")).await.unwrap();
     let handshake = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (sender, connection) =
         handshake.handshake::<_, http_body_util::Empty<bytes::Bytes>>(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(async move {
-        let begun = Instant::now();
         let _ = connection.await;
         drop(sender);
         begun.elapsed()

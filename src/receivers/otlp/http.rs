@@ -52,7 +52,10 @@ async fn serve(door: &Door, config: &HttpConfig, request: Request<Incoming>) -> 
             }
         }
         Err(refusal) => {
-            hear_out(body).await;
+            // Who asks before sending need not send.
+            if !parts.headers.contains_key(header::EXPECT) {
+                hear_out(body).await;
+            }
             Err(refusal)
         }
     };

@@ -8,7 +8,7 @@
 //!   include_system_ca_certs_pool: false   # beside them
 //!   cert_file: client.crt           # or cert_pem: our own certificate
 //!   key_file: client.key            # or key_pem
-//!   server_name_override: ""        # the name the server's certificate must be for
+//!   server_name_override: ""        # the name the server's certificate must be for; only gRPC also asks for it
 //!   min_version: "1.2"
 //!   max_version: "1.3"
 //!   cipher_suites: []               # of TLS 1.2; all that are safe unless given
