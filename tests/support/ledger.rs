@@ -245,7 +245,7 @@ async fn send(shared: Arc<Shared>, client: reqwest::Client, pace: Pace, sender: 
         let url = format!("{}/v1/traces", shared.url.lock().unwrap());
         let request = client.post(url).header("content-type", "application/x-protobuf").body(template.from(first));
         let begun = Instant::now();
-        let answer = request.timeout(Duration::from_secs(60)).send().await;
+        let answer = request.timeout(Duration::from_mins(1)).send().await;
         if answer.is_ok_and(|answer| answer.status() == 200) {
             shared.acknowledged.add(first..first + pace.spans);
             shared.answer_times.lock().unwrap().saturating_record(begun.elapsed().as_micros() as u64);

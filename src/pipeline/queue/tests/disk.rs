@@ -171,6 +171,18 @@ async fn a_damaged_file_is_set_aside_and_said() {
     until("it works", || script.items() == [3]).await;
 }
 
+/// Takes what its gate lets through.
+struct Gated(Arc<Slow>, Arc<Script>);
+
+impl Consumer for Gated {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        Box::pin(async move {
+            self.0.consume(batch.clone()).await;
+            self.1.consume(batch).await
+        })
+    }
+}
+
 #[tokio::test]
 async fn damage_met_late_costs_what_is_only_on_disk_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -178,15 +190,6 @@ async fn damage_met_late_costs_what_is_only_on_disk_and_nothing_else() {
     let script = Script::new([]);
     // Nothing is taken until the file has been damaged.
     let gate = Arc::new(Slow(Semaphore::new(0)));
-    struct Gated(Arc<Slow>, Arc<Script>);
-    impl Consumer for Gated {
-        fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
-            Box::pin(async move {
-                self.0.consume(batch.clone()).await;
-                self.1.consume(batch).await
-            })
-        }
-    }
     let destination: Next = Arc::new(Gated(gate.clone(), script.clone()));
     let queue = exporter(&config(), &destination, &context);
     let large = || Batch { signal: Signal::Logs, body: bytes::Bytes::from(vec![7; LARGE]), items: 1 };
