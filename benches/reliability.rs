@@ -77,21 +77,7 @@ async fn main() {
 
 /// Forwards through a queue on disk.
 fn durable(destination: &Destination) -> String {
-    format!(
-        "
-receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
-exporters:
-  otlp_http:
-    endpoint: http://{}
-    compression: none
-    timeout: 5s
-    sending_queue: {{storage: file_storage, sizer: items, queue_size: 1000000000, num_consumers: 4, batch: {{}}}}
-    retry_on_failure: {{initial_interval: 50ms, max_interval: 1s, max_elapsed_time: 0}}
-extensions: {{file_storage: {{directory: state, timeout: 10s}}}}
-service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
-",
-        destination.address
-    )
+    destination.behind("storage: file_storage, sizer: items, queue_size: 1000000000, num_consumers: 4, batch: {}")
 }
 
 async fn kill(times: u32) {

@@ -17,20 +17,7 @@ use support::{
 const PACE: Pace = Pace { senders: 4, spans: 50, rate: None, functions: 4 };
 
 fn durable(destination: &Destination) -> String {
-    format!(
-        "
-receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
-exporters:
-  otlp_http:
-    endpoint: http://{}
-    compression: none
-    sending_queue: {{storage: file_storage, queue_size: 100000, num_consumers: 2}}
-    retry_on_failure: {{initial_interval: 50ms, max_interval: 200ms, max_elapsed_time: 0}}
-extensions: {{file_storage: {{directory: state, timeout: 10s}}}}
-service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
-",
-        destination.address
-    )
+    destination.behind("storage: file_storage, queue_size: 100000, num_consumers: 2")
 }
 
 /// Waits until everything that was acknowledged has arrived.

@@ -110,6 +110,25 @@ impl Destination {
         destination
     }
 
+    /// A configuration that forwards here through a `queue` of this kind, for as long as it takes.
+    pub fn behind(&self, queue: &str) -> String {
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
+exporters:
+  otlp_http:
+    endpoint: http://{}
+    compression: none
+    timeout: 5s
+    sending_queue: {{{queue}}}
+    retry_on_failure: {{initial_interval: 50ms, max_interval: 200ms, max_elapsed_time: 0}}
+extensions: {{file_storage: {{directory: state, timeout: 10s}}}}
+service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
+",
+            self.address
+        )
+    }
+
     /// Closes the port and every connection.
     pub fn go_away(&mut self) {
         if let Some(serving) = self.serving.take() {
