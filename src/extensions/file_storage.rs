@@ -58,6 +58,10 @@ impl Check for Config {
 }
 
 impl ExtensionConfig for Config {
+    fn reloads(&self) -> bool {
+        false
+    }
+
     fn start<'a>(&'a self, context: &'a Context) -> Boxed<'a, Result<Box<dyn Running>, StartError>> {
         Box::pin(async move {
             let store = Arc::new(self.open(context).await?);

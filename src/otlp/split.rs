@@ -2,7 +2,7 @@
 //! one with more points than that goes alone, as does a record with more bytes.
 
 use super::{
-    Batch, Signal,
+    Batch, Signal, view,
     wire::{self, Fields, Value},
 };
 
@@ -10,9 +10,6 @@ use super::{
 const RESOURCES: u32 = 1;
 const SCOPES: u32 = 2;
 const RECORDS: u32 = 2;
-/// Field numbers in `Metric` of the kinds of data, and of their points.
-const METRIC_DATA: [u32; 5] = [5, 7, 9, 10, 11];
-const POINTS: u32 = 1;
 
 /// The most a request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +31,7 @@ pub fn split_to(batch: &Batch, most: Most) -> Vec<Batch> {
     for (number, value) in Fields::new(&batch.body) {
         match value {
             Value::Bytes(resource) if number == RESOURCES => cutter.resource(resource),
-            other => put(&mut cutter.request, number, other),
+            other => wire::put_field(&mut cutter.request, number, other),
         }
     }
     cutter.finish()
@@ -89,11 +86,7 @@ impl Cutter {
         if self.signal != Signal::Metrics {
             return 1;
         }
-        let data = Fields::new(record).filter_map(|(number, value)| match value {
-            Value::Bytes(data) if METRIC_DATA.contains(&number) => Some(data),
-            _ => None,
-        });
-        data.map(|data| Fields::new(data).filter(|(number, _)| *number == POINTS).count()).sum()
+        view::points(record).count()
     }
 
     fn cut(&mut self) {
@@ -121,29 +114,10 @@ fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
     for (number, value) in Fields::new(message) {
         match value {
             Value::Bytes(part) if number == repeated => parts.push(part),
-            other => put(&mut head, number, other),
+            other => wire::put_field(&mut head, number, other),
         }
     }
     (head, parts)
-}
-
-fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
-    let tag = u64::from(number) << 3;
-    match value {
-        Value::Varint(value) => {
-            wire::put_varint(out, tag);
-            wire::put_varint(out, value);
-        }
-        Value::Fixed64(value) => {
-            wire::put_varint(out, tag | 1);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-        Value::Bytes(value) => wire::put_bytes(out, number, value),
-        Value::Fixed32(value) => {
-            wire::put_varint(out, tag | 5);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Boxed,
-    component::Running,
+    component::{Context, Running},
     connections::Connections,
+    health::Health,
     lifetime::{Activity, Lifetime, idle, old},
     pings::{self, Watched},
     socket::{Plain, Socket, secure},
@@ -41,6 +42,11 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So many connections in a row must fail to be accepted before the listener is said to be in trouble.
+const IN_TROUBLE_AFTER: u32 = 10;
+
+/// How long a connection without a request yet may still bring one when the listener stops.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +83,7 @@ impl Listener {
         protocol: Protocol,
         connections: Arc<Connections>,
         handler: H,
+        context: &Context,
     ) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -86,7 +93,9 @@ impl Listener {
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let builder = connection_builder(protocol, &transport.lifetime);
         let server = Server { builder, transport, handler, cancel: cancel.clone() };
-        tasks.spawn(accept(socket, connections, server, tasks.clone()));
+        let accepting =
+            Accepting { socket, health: context.health(), component: context.component.clone(), failures: 0 };
+        tasks.spawn(context.watch(accept(accepting, connections, server, tasks.clone())));
         Self { address, cancel, tasks }
     }
 
@@ -111,6 +120,38 @@ impl Running for Listener {
     }
 }
 
+/// The socket, and how accepting goes.
+struct Accepting {
+    socket: Socket,
+    health: Arc<Health>,
+    component: String,
+    /// Since the last connection that was accepted.
+    failures: u32,
+}
+
+impl Accepting {
+    async fn next(&mut self) -> Plain {
+        loop {
+            match self.socket.accept().await {
+                Ok(stream) => {
+                    if std::mem::take(&mut self.failures) >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, None);
+                    }
+                    return stream;
+                }
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    tracing::warn!(component = self.component, %error, "cannot accept a connection, trying again");
+                    if self.failures >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, Some(format!("cannot accept connections: {error}")));
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
 /// What it takes to serve a connection.
 #[derive(Clone)]
 struct Server<H> {
@@ -120,25 +161,25 @@ struct Server<H> {
     cancel: CancellationToken,
 }
 
-async fn accept<H, F>(socket: Socket, connections: Arc<Connections>, server: Server<H>, tasks: TaskTracker)
+async fn accept<H, F>(
+    mut accepting: Accepting,
+    connections: Arc<Connections>,
+    server: Server<H>,
+    tasks: TaskTracker,
+) -> Result<(), String>
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     loop {
         let accepted = tokio::select! {
-            () = server.cancel.cancelled() => return,
-            accepted = async { (connections.enter().await, socket.accept().await) } => accepted,
+            () = server.cancel.cancelled() => return Ok(()),
+            accepted = async {
+                let stream = accepting.next().await;
+                (connections.enter().await, stream)
+            } => accepted,
         };
-        let (connection, accepted) = accepted;
-        let stream = match accepted {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (connection, stream) = accepted;
         let server = server.clone();
         tasks.spawn(async move {
             let ended = tokio::select! {
@@ -165,9 +206,13 @@ where
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let tls = self.transport.tls.as_ref();
         let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(plain, tls));
+        // A connection that has just come in is not turned away before it has said what it wants.
+        let begun = CancellationToken::new();
+        let going = told_to_go(self.cancel, begun.clone());
+        tokio::pin!(going);
         let stream = tokio::select! {
             stream = handshake => stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-            () = self.cancel.cancelled() => return Ok(()),
+            () = going.as_mut() => return Ok(()),
         };
         let Transport { lifetime, pings, .. } = self.transport;
         let stream = match pings {
@@ -176,6 +221,7 @@ where
         };
         let (handler, happens) = (self.handler, activity.clone());
         let service = service_fn(move |request| {
+            begun.cancel();
             let busy = happens.begin();
             let response = handler(request);
             async move {
@@ -188,7 +234,7 @@ where
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = self.cancel.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = going => connection.as_mut().graceful_shutdown(),
             () = idle(lifetime.idle, &activity) => connection.as_mut().graceful_shutdown(),
             () = old(lifetime.age) => {
                 connection.as_mut().graceful_shutdown();
@@ -216,4 +262,10 @@ fn connection_builder(protocol: Protocol, lifetime: &Lifetime) -> auto::Builder<
         builder.http2().keep_alive_interval(after).keep_alive_timeout(within);
     }
     if protocol.http2_only { builder.http2_only() } else { builder }
+}
+
+/// Returns when the listener stops and the connection's first request has begun, or is not coming.
+async fn told_to_go(cancel: CancellationToken, begun: CancellationToken) {
+    cancel.cancelled().await;
+    let _ = tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await;
 }

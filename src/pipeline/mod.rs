@@ -5,6 +5,7 @@ pub mod connections;
 pub mod fan_out;
 pub mod health;
 pub mod lifetime;
+pub mod link;
 pub mod listener;
 pub mod outcome;
 pub mod pings;
@@ -13,6 +14,8 @@ pub mod probe;
 pub mod queue;
 pub mod retry;
 pub mod socket;
+pub mod sockets;
+pub mod watch;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -1,10 +1,10 @@
 //! What a listener accepts connections on: a TCP port or a Unix socket, secured or not.
 
 use std::{
-    fs, io,
-    net::SocketAddr,
-    os::unix::fs::FileTypeExt as _,
+    fs, io, net,
+    os::unix::{fs::FileTypeExt as _, net as net_unix},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -16,20 +16,19 @@ pub type Plain = Either<TcpStream, UnixStream>;
 /// A connection as it is served.
 pub type Stream = Either<Plain, Box<TlsStream<Plain>>>;
 
-/// A bound socket.
-pub enum Socket {
+/// What a listener is bound to: closed, and a path removed, with the last [`Socket`] over it.
+#[derive(Debug)]
+pub enum Bound {
     /// A port of this machine.
-    Tcp(TcpListener, SocketAddr),
-    /// A path; the file is removed with the socket.
-    Unix(UnixListener, PathBuf),
+    Tcp(net::TcpListener),
+    /// A path.
+    Unix(net_unix::UnixListener, PathBuf),
 }
 
-impl Socket {
+impl Bound {
     /// Binds `host:port`; `:port` is every address of this machine.
     pub async fn tcp(endpoint: &str) -> io::Result<Self> {
-        let listener = TcpListener::bind(endpoint).await?;
-        let address = listener.local_addr()?;
-        Ok(Self::Tcp(listener, address))
+        Ok(Self::Tcp(TcpListener::bind(endpoint).await?.into_std()?))
     }
 
     /// Binds a path. A socket nobody serves any more, as a killed process leaves behind, is replaced.
@@ -41,34 +40,63 @@ impl Socket {
             }
             bound => bound,
         };
-        Ok(Self::Unix(bound?, path.to_owned()))
+        Ok(Self::Unix(bound?.into_std()?, path.to_owned()))
     }
 
-    /// Where it listens, with the port the system chose for port 0.
+    /// Where that is, with the port the system chose for port 0.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(_, address) => address.to_string(),
+            Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
             Self::Unix(_, path) => path.display().to_string(),
-        }
-    }
-
-    /// The next connection.
-    pub async fn accept(&self) -> io::Result<Plain> {
-        match self {
-            Self::Tcp(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                let _ = stream.set_nodelay(true);
-                Ok(Either::Left(stream))
-            }
-            Self::Unix(listener, _) => Ok(Either::Right(listener.accept().await?.0)),
         }
     }
 }
 
-impl Drop for Socket {
+impl Drop for Bound {
     fn drop(&mut self) {
         if let Self::Unix(_, path) = self {
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Accepts connections. Several may do so over one [`Bound`]: the kernel's queue is theirs together.
+#[derive(Debug)]
+pub struct Socket {
+    listener: Accept,
+    bound: Arc<Bound>,
+}
+
+#[derive(Debug)]
+enum Accept {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// Listens at `bound`.
+    pub fn over(bound: Arc<Bound>) -> io::Result<Self> {
+        let listener = match bound.as_ref() {
+            Bound::Tcp(listener) => Accept::Tcp(TcpListener::from_std(listener.try_clone()?)?),
+            Bound::Unix(listener, _) => Accept::Unix(UnixListener::from_std(listener.try_clone()?)?),
+        };
+        Ok(Self { listener, bound })
+    }
+
+    /// Where it listens, with the port the system chose for port 0.
+    pub fn address(&self) -> String {
+        self.bound.address()
+    }
+
+    /// The next connection.
+    pub async fn accept(&self) -> io::Result<Plain> {
+        match &self.listener {
+            Accept::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok(Either::Left(stream))
+            }
+            Accept::Unix(listener) => Ok(Either::Right(listener.accept().await?.0)),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     otlp::{Batch, Signal},
     pipeline::{
         Boxed, Consumer, Next, Outcome,
-        component::{Context, ExporterConfig as _, Outputs, ReceiverConfig as _, Running, Shared, StartError},
+        component::{Context, ExporterConfig as _, Outputs, ReceiverConfig as _, Route, Running, Shared, StartError},
         queue, retry,
     },
     receivers::otlp,
@@ -159,9 +159,8 @@ async fn start_sink(heard: Arc<Heard>) -> Result<(Box<dyn Running>, SocketAddr),
     let protocols = otlp::Protocols { grpc: Toggle::On(grpc), http: Toggle::Off };
     let config = otlp::Config { protocols, ..otlp::Config::default() };
     let (outputs, context) = (Outputs::default(), context(SINK));
-    for signal in Signal::ALL {
-        outputs.set(signal, Some(heard.clone()));
-    }
+    let route = |signal: Signal| Route { signal, pipeline: signal.name().to_owned(), head: heard.clone() };
+    outputs.connect(Signal::ALL.map(route).into());
     let running = config.start(outputs, &context).await?;
     let address = context.shared.get::<SocketAddr>(&format!("{SINK} grpc"));
     let address = address.ok_or_else(|| context.error("does not say where it listens"))?;

@@ -10,7 +10,11 @@ mod step;
 use serde::Deserialize;
 
 pub use self::step::Steps;
-use crate::config::{Check, Report};
+use crate::{
+    config::{Check, Report},
+    otlp::any_value::from_json,
+    pattern,
+};
 
 /// One entry of the list.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -131,7 +135,7 @@ impl Check for Action {
         }
         self.check_pattern(verb, report);
         if let Some(value) = &self.value
-            && convert::from_json(value).is_none()
+            && from_json(value).is_none()
         {
             report
                 .error("value", "holds a number that no attribute can hold")
@@ -145,7 +149,7 @@ impl Action {
         if self.pattern.is_empty() {
             return;
         }
-        match regex_lite::Regex::new(&self.pattern) {
+        match pattern::compile(&self.pattern) {
             Err(error) => {
                 report.error("pattern", format!("is not a regular expression: {error}"));
             }

@@ -4,15 +4,19 @@
 
 use std::borrow::Cow;
 
-use regex_lite::Regex;
+use regex::Regex;
 
 use super::{
     Action, Target, Verb,
-    convert::{converted, from_json, hashed, text},
+    convert::{converted, hashed},
 };
-use crate::otlp::{
-    edit::{Patch, PatchValue},
-    view::{self, AnyValue},
+use crate::{
+    otlp::{
+        any_value::{from_json, text},
+        edit::{Patch, PatchValue},
+        view::{self, AnyValue},
+    },
+    pattern,
 };
 
 /// Where a value comes from.
@@ -63,8 +67,8 @@ impl Steps {
 impl Step {
     fn new(action: &Action) -> Result<Self, String> {
         let key = action.key.clone();
-        let regex = || Regex::new(&action.pattern).map_err(|error| format!("pattern: {error}"));
-        let pattern = || if action.pattern.is_empty() { Ok(None) } else { regex().map(Some) };
+        let regex = || pattern::compile(&action.pattern).map_err(|error| format!("pattern: {error}"));
+        let optional = || if action.pattern.is_empty() { Ok(None) } else { regex().map(Some) };
         Ok(match action.action.ok_or("an action is missing")? {
             verb @ (Verb::Insert | Verb::Update | Verb::Upsert) => {
                 let source = match &action.value {
@@ -73,8 +77,8 @@ impl Step {
                 };
                 Self::Set { key, source, if_there: verb != Verb::Insert, if_absent: verb != Verb::Update }
             }
-            Verb::Delete => Self::Delete { key, pattern: pattern()? },
-            Verb::Hash => Self::Hash { key, pattern: pattern()? },
+            Verb::Delete => Self::Delete { key, pattern: optional()? },
+            Verb::Hash => Self::Hash { key, pattern: optional()? },
             Verb::Extract => {
                 let pattern = regex()?;
                 let groups = pattern.capture_names().flatten().map(str::to_owned).collect();

@@ -44,7 +44,7 @@ use crate::{
         component::{Context, Outputs, ReceiverConfig, Running, StartError},
         connections::Connections,
         listener::{Body, Listener, Protocol, Transport},
-        socket::Socket,
+        sockets::Place,
     },
     transport::address::Address,
 };
@@ -116,8 +116,8 @@ where
     F: Future<Output = ::http::Response<Body>> + Send + 'static,
 {
     let bound = match endpoint {
-        Address::Tcp(endpoint) => Socket::tcp(&endpoint.to_string()).await,
-        Address::Unix(path) => Socket::unix(&context.base.join(path)).await,
+        Address::Tcp(endpoint) => context.listen(name, Place::Port(&endpoint.to_string())).await,
+        Address::Unix(path) => context.listen(name, Place::Path(&context.base.join(path))).await,
     };
     let socket = bound.map_err(|error| {
         let because = match endpoint {
@@ -130,7 +130,7 @@ where
     })?;
     let secured = transport.tls.is_some();
     let connections = Connections::of(context, name);
-    let listener = Listener::start(socket, transport, protocol, connections, handler);
+    let listener = Listener::start(socket, transport, protocol, connections, handler, context);
     let address = listener.address();
     tracing::info!(component = context.component, protocol = name, endpoint = %address, tls = secured, "listening");
     if let Some(port) = listener.port() {
