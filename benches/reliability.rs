@@ -18,7 +18,10 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::fs::MetadataExt as _,
+    time::{Duration, Instant},
+};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -74,21 +77,7 @@ async fn main() {
 
 /// Forwards through a queue on disk.
 fn durable(destination: &Destination) -> String {
-    format!(
-        "
-receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
-exporters:
-  otlp_http:
-    endpoint: http://{}
-    compression: none
-    timeout: 5s
-    sending_queue: {{storage: file_storage, sizer: items, queue_size: 1000000000, num_consumers: 4, batch: {{}}}}
-    retry_on_failure: {{initial_interval: 50ms, max_interval: 1s, max_elapsed_time: 0}}
-extensions: {{file_storage: {{directory: state, timeout: 10s}}}}
-service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
-",
-        destination.address
-    )
+    destination.behind("storage: file_storage, sizer: items, queue_size: 1000000000, num_consumers: 4, batch: {}")
 }
 
 async fn kill(times: u32) {
@@ -234,7 +223,7 @@ async fn watch(what: &str, gateway: &Gateway, load: &Load, arrived: &Ledger, len
     while begun.elapsed() < length {
         tokio::time::sleep(Duration::from_secs(1).min(length)).await;
         let files = std::fs::read_dir(gateway.directory.path().join("state")).into_iter().flatten();
-        let disk = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum();
+        let disk = files.filter_map(|file| Some(512 * file.ok()?.metadata().ok()?.blocks())).sum();
         most = most.max(Most { resident: gateway.resident_bytes(), disk });
         if said.elapsed() >= Duration::from_secs(30) {
             said = Instant::now();

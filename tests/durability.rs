@@ -17,20 +17,7 @@ use support::{
 const PACE: Pace = Pace { senders: 4, spans: 50, rate: None, functions: 4 };
 
 fn durable(destination: &Destination) -> String {
-    format!(
-        "
-receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
-exporters:
-  otlp_http:
-    endpoint: http://{}
-    compression: none
-    sending_queue: {{storage: file_storage, queue_size: 100000, num_consumers: 2}}
-    retry_on_failure: {{initial_interval: 50ms, max_interval: 200ms, max_elapsed_time: 0}}
-extensions: {{file_storage: {{directory: state, timeout: 10s}}}}
-service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
-",
-        destination.address
-    )
+    destination.behind("storage: file_storage, queue_size: 100000, num_consumers: 2")
 }
 
 /// Waits until everything that was acknowledged has arrived.
@@ -144,7 +131,7 @@ async fn a_full_disk_is_survived_and_said() {
     eventually("the disk is full", async || (load.refused() > 0).then_some(())).await;
     let client = support::http().post(format!("{}/v1/traces", gateway.http()));
     let client = client.header("content-type", "application/x-protobuf");
-    let body = prost::Message::encode_to_vec(&support::input::invocations("f", 1 << 40, 1));
+    let body = prost::Message::encode_to_vec(&support::input::invocations("f", 10_000_000, 1));
     let answer = client.body(body).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true));
     limit("unlimited:unlimited");

@@ -54,7 +54,8 @@ impl Activity {
         self.last() > then
     }
 
-    fn last(&self) -> Instant {
+    /// When the last request ended, or the connection began.
+    pub fn last(&self) -> Instant {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,8 +71,8 @@ impl Drop for Busy {
 }
 
 /// Returns when there was no request for so long.
-pub async fn idle(limit: Option<Duration>, activity: Option<&Activity>) {
-    let Some((limit, activity)) = limit.zip(activity) else { return std::future::pending().await };
+pub async fn idle(limit: Option<Duration>, activity: &Activity) {
+    let Some(limit) = limit else { return std::future::pending().await };
     loop {
         let last = activity.last();
         let busy = activity.is_busy();

@@ -10,13 +10,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Boxed,
     component::{Context, Running},
+    connections::Connections,
     health::Health,
     lifetime::{Activity, Lifetime, idle, old},
     pings::{self, Watched},
@@ -26,8 +26,6 @@ use super::{
 /// A response body: bytes, then perhaps trailers.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Connections served at once on one listener; the next ones wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 4096;
 /// What one stream may have in flight before we read it. Large enough that a usual request is one flight.
 const STREAM_WINDOW: u32 = 4 << 20;
 /// The same for a whole connection.
@@ -36,6 +34,8 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 const MAX_FRAME: u32 = 1 << 20;
 /// Request headers larger than this are refused.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// What of a connection is buffered before it is read: headers, and pieces of bodies (HTTP/1.1).
+const READ_BUFFER: usize = MAX_HEADER_BYTES as usize;
 /// Headers must arrive within this time (HTTP/1.1).
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// A TLS handshake must be over within this time.
@@ -77,7 +77,14 @@ pub struct Listener {
 
 impl Listener {
     /// Serves each request that comes in at `socket` with `handler`.
-    pub fn start<H, F>(socket: Socket, transport: Transport, protocol: Protocol, handler: H, context: &Context) -> Self
+    pub fn start<H, F>(
+        socket: Socket,
+        transport: Transport,
+        protocol: Protocol,
+        connections: Arc<Connections>,
+        handler: H,
+        context: &Context,
+    ) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -88,7 +95,7 @@ impl Listener {
         let server = Server { builder, transport, handler, cancel: cancel.clone() };
         let accepting =
             Accepting { socket, health: context.health(), component: context.component.clone(), failures: 0 };
-        tasks.spawn(context.watch(accept(accepting, server, tasks.clone())));
+        tasks.spawn(context.watch(accept(accepting, connections, server, tasks.clone())));
         Self { address, cancel, tasks }
     }
 
@@ -154,24 +161,35 @@ struct Server<H> {
     cancel: CancellationToken,
 }
 
-async fn accept<H, F>(mut accepting: Accepting, server: Server<H>, tasks: TaskTracker) -> Result<(), String>
+async fn accept<H, F>(
+    mut accepting: Accepting,
+    connections: Arc<Connections>,
+    server: Server<H>,
+    tasks: TaskTracker,
+) -> Result<(), String>
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = server.cancel.cancelled() => return Ok(()),
-            accepted = async { (room.clone().acquire_owned().await, accepting.next().await) } => accepted,
+            accepted = async {
+                let stream = accepting.next().await;
+                (connections.enter().await, stream)
+            } => accepted,
         };
-        let (Ok(permit), stream) = accepted else { return Err("its count of connections is closed".to_owned()) };
+        let (connection, stream) = accepted;
         let server = server.clone();
         tasks.spawn(async move {
-            if let Err(error) = server.serve(stream).await {
+            let ended = tokio::select! {
+                ended = server.serve(stream, connection.activity.clone()) => ended,
+                // Without a goodbye, for which its other end might let us wait.
+                () = connection.must_leave() => Ok(()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended early");
             }
-            drop(permit);
         });
     }
 }
@@ -181,7 +199,11 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    async fn serve(self, plain: Plain) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn serve(
+        self,
+        plain: Plain,
+        activity: Arc<Activity>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let tls = self.transport.tls.as_ref();
         let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(plain, tls));
         // A connection that has just come in is not turned away before it has said what it wants.
@@ -193,15 +215,14 @@ where
             () = going.as_mut() => return Ok(()),
         };
         let Transport { lifetime, pings, .. } = self.transport;
-        let activity = (lifetime.idle.is_some() || pings.is_some()).then(|| Arc::new(Activity::default()));
-        let stream = match pings.zip(activity.clone()) {
+        let stream = match pings {
             None => Either::Left(stream),
-            Some((policy, activity)) => Either::Right(Watched::new(stream, policy, activity)),
+            Some(policy) => Either::Right(Watched::new(stream, policy, activity.clone())),
         };
         let (handler, happens) = (self.handler, activity.clone());
         let service = service_fn(move |request| {
             begun.cancel();
-            let busy = happens.as_ref().map(Activity::begin);
+            let busy = happens.begin();
             let response = handler(request);
             async move {
                 let response = response.await;
@@ -214,7 +235,7 @@ where
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = going => connection.as_mut().graceful_shutdown(),
-            () = idle(lifetime.idle, activity.as_deref()) => connection.as_mut().graceful_shutdown(),
+            () = idle(lifetime.idle, &activity) => connection.as_mut().graceful_shutdown(),
             () = old(lifetime.age) => {
                 connection.as_mut().graceful_shutdown();
                 if let Some(grace) = lifetime.grace {
@@ -228,7 +249,7 @@ where
 
 fn connection_builder(protocol: Protocol, lifetime: &Lifetime) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(READ_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())

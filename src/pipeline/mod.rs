@@ -1,6 +1,7 @@
 //! How batches flow: consumers in a graph, outcomes coming back. Knows no component and no detector.
 
 pub mod component;
+pub mod connections;
 pub mod fan_out;
 pub mod health;
 pub mod lifetime;

@@ -63,8 +63,13 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
 fn open_file(path: &Path) -> Result<Database, DatabaseError> {
     let open = || Database::builder().set_cache_size(CACHE_BYTES).create(path);
     // Some damage trips the database's own assertions before it is reported as an error.
-    std::panic::catch_unwind(open)
-        .unwrap_or_else(|_| Err(StorageError::Corrupted("the database panicked while opening it".to_owned()).into()))
+    let opened = std::panic::catch_unwind(open)
+        .unwrap_or_else(|_| Err(StorageError::Corrupted("the database panicked while opening it".to_owned()).into()));
+    if let Some(directory) = path.parent().filter(|_| opened.is_ok()) {
+        // A new file is there after a power failure once its directory is on disk; not every file system can say so.
+        let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    }
+    opened
 }
 
 /// Moves a damaged file out of the way and says where it is now.

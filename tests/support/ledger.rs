@@ -110,6 +110,25 @@ impl Destination {
         destination
     }
 
+    /// A configuration that forwards here through a `queue` of this kind, for as long as it takes.
+    pub fn behind(&self, queue: &str) -> String {
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:0}}}}}}}}
+exporters:
+  otlp_http:
+    endpoint: http://{}
+    compression: none
+    timeout: 5s
+    sending_queue: {{{queue}}}
+    retry_on_failure: {{initial_interval: 50ms, max_interval: 200ms, max_elapsed_time: 0}}
+extensions: {{file_storage: {{directory: state, timeout: 10s}}}}
+service: {{extensions: [file_storage], pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
+",
+            self.address
+        )
+    }
+
     /// Closes the port and every connection.
     pub fn go_away(&mut self) {
         if let Some(serving) = self.serving.take() {
@@ -245,7 +264,7 @@ async fn send(shared: Arc<Shared>, client: reqwest::Client, pace: Pace, sender: 
         let url = format!("{}/v1/traces", shared.url.lock().unwrap());
         let request = client.post(url).header("content-type", "application/x-protobuf").body(template.from(first));
         let begun = Instant::now();
-        let answer = request.timeout(Duration::from_secs(60)).send().await;
+        let answer = request.timeout(Duration::from_mins(1)).send().await;
         if answer.is_ok_and(|answer| answer.status() == 200) {
             shared.acknowledged.add(first..first + pace.spans);
             shared.answer_times.lock().unwrap().saturating_record(begun.elapsed().as_micros() as u64);

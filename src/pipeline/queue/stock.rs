@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Of what is on disk, so much is also in memory.
-pub const WINDOW_BYTES: usize = 16 << 20;
+pub const WINDOW_BYTES: usize = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 
 /// A batch in the queue.
 pub struct Held {

@@ -1,6 +1,6 @@
 //! A queue's file: bodies as they are, and beside each what it is, both by order. Everything here blocks.
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition, TableError};
+use redb::{Database, ReadableDatabase as _, StorageError, TableDefinition, TableError};
 
 use super::config::Size;
 use crate::otlp::{Batch, Signal};
@@ -35,6 +35,12 @@ pub fn write<'a>(
 
 /// Forgets everything from `order` on: of a write that failed, nobody knows what is there.
 pub fn forget_from(database: &Database, order: u64) -> Result<(), redb::Error> {
+    let mut last = None;
+    sizes_from(database, order, |order, _| last = Some(order))?;
+    if last.is_none() {
+        // A full disk would not take even this.
+        return Ok(());
+    }
     let transaction = database.begin_write()?;
     transaction.open_table(HEADS)?.retain_in(order.., |_, _| false)?;
     transaction.open_table(BODIES)?.retain_in(order.., |_, _| false)?;
@@ -42,14 +48,18 @@ pub fn forget_from(database: &Database, order: u64) -> Result<(), redb::Error> {
 }
 
 /// Shows how much each stored batch is, in order.
-pub fn sizes(database: &Database, mut each: impl FnMut(u64, Size)) -> Result<(), redb::Error> {
+pub fn sizes(database: &Database, each: impl FnMut(u64, Size)) -> Result<(), redb::Error> {
+    sizes_from(database, 0, each)
+}
+
+fn sizes_from(database: &Database, order: u64, mut each: impl FnMut(u64, Size)) -> Result<(), redb::Error> {
     let transaction = database.begin_read()?;
     let heads = match transaction.open_table(HEADS) {
         Ok(heads) => heads,
         Err(TableError::TableDoesNotExist(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    for entry in heads.iter()? {
+    for entry in heads.range(order..)? {
         let (order, head) = entry?;
         let (_, items, bytes) = head.value();
         each(order.value(), Size { requests: 1, items: items as usize, bytes: bytes as usize });

@@ -31,6 +31,8 @@ pub type Heard = Result<Outcome, Refusal>;
 
 /// A sender that is slower than this with its body is not waited for.
 const BODY_DEADLINE: Duration = Duration::from_mins(1);
+/// Nor one that pauses for so long.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// When the gateway is full, senders are asked to come back after this.
 const COME_BACK: Duration = Duration::from_secs(1);
 /// Bodies from here on are checked off the I/O threads: they would hold one for more than half a millisecond.
@@ -117,7 +119,9 @@ impl Door {
             return Err(Err(Refusal::TooLarge { limit: self.max_bytes }));
         }
         let mut admitted = self.admission.begin();
-        hold(&mut admitted, announced)?;
+        if !admitted.could_hold(announced) {
+            return Err(Ok(Outcome::Overloaded { after: COME_BACK }));
+        }
         match tokio::time::timeout(BODY_DEADLINE, collect(body, limit, announced, &mut admitted)).await {
             Ok(Ok(bytes)) => Ok((bytes, admitted)),
             Ok(Err(heard)) => Err(heard),
@@ -211,7 +215,9 @@ pub async fn hear_out(mut body: Incoming) {
 async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &mut Admitted) -> Result<Bytes, Heard> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let next = tokio::time::timeout(BODY_PAUSE, body.frame()).await;
+        let Some(frame) = next.map_err(|_| Err(Refusal::Slow))? else { break };
         let frame = frame.map_err(|error| Err(Refusal::Malformed(format!("the body broke off: {error}"))))?;
         let Ok(data) = frame.into_data() else { continue };
         let have = first.as_ref().map_or(whole.len(), Bytes::len) + data.len();
@@ -224,7 +230,8 @@ async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &
             None if whole.is_empty() => first = Some(data),
             None => whole.extend_from_slice(&data),
             Some(head) => {
-                whole.reserve(announced.max(have));
+                // Not all that was announced: that may never come.
+                whole.reserve(announced.min(4 * have).max(have));
                 whole.extend_from_slice(&head);
                 whole.extend_from_slice(&data);
             }

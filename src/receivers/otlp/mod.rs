@@ -42,6 +42,7 @@ use crate::{
     pipeline::{
         Boxed,
         component::{Context, Outputs, ReceiverConfig, Running, StartError},
+        connections::Connections,
         listener::{Body, Listener, Protocol, Transport},
         sockets::Place,
     },
@@ -128,7 +129,8 @@ where
         ))
     })?;
     let secured = transport.tls.is_some();
-    let listener = Listener::start(socket, transport, protocol, handler, context);
+    let connections = Connections::of(context, name);
+    let listener = Listener::start(socket, transport, protocol, connections, handler, context);
     let address = listener.address();
     tracing::info!(component = context.component, protocol = name, endpoint = %address, tls = secured, "listening");
     if let Some(port) = listener.port() {
