@@ -5,5 +5,6 @@ pub mod anomaly;
 pub mod attributes;
 pub mod batch;
 pub mod faas;
+mod matching;
 pub mod memory_limiter;
 pub mod resource;

@@ -85,3 +85,14 @@ fn needs_actions() {
     let (_, problems) = probe::config::<Config>(Kind::Processor, "actions: []");
     assert!(problems.contains("needs at least one action"), "{problems}");
 }
+
+#[tokio::test]
+async fn acts_only_on_what_is_included_and_not_excluded() {
+    let yaml = format!(
+        "{ACTIONS}\ninclude: {{match_type: regexp, span_names: ['span [01]']}}\nexclude: {{match_type: strict, span_names: [span 0]}}"
+    );
+    let (_, taken) = through(&yaml, Signal::Traces, &sample::traces(3)).await;
+    let mut expected = sample::traces(3);
+    act(&mut expected.resource_spans[0].scope_spans[0].spans[1].attributes);
+    assert_eq!(ExportTraceServiceRequest::decode(taken.body).unwrap(), expected);
+}
