@@ -4,7 +4,7 @@
 #   fuzz/run.sh [SECONDS, default 20] [TARGET...]
 #
 # Nothing to install: the coverage that libFuzzer steers by is a pass of the stable compiler. Only the address sanitizer
-# wants nightly (`cargo +nightly fuzz run TARGET` works too), and this crate forbids unsafe code.
+# wants nightly, and this crate forbids unsafe code.
 
 set -euo pipefail
 cd "$(dirname "$0")"
