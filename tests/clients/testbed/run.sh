@@ -57,7 +57,7 @@ package() {
   RUN_TESTBED=1 ./run.test -test.v -test.timeout 30m -test.run "$2" >"$work/$(basename "$1").log" 2>&1 || status=1
   grep -E '^ *--- (PASS|FAIL)' "$work/$(basename "$1").log" || status=1
   # Some tests pass with a gateway that never started.
-  ! grep -E 'cannot start executable|Sent: *0 ' "$work/$(basename "$1").log" || status=1
+  if grep 'cannot start executable' "$work/$(basename "$1").log"; then status=1; fi
 }
 
 package tests "$tests"
