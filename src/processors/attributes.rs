@@ -9,7 +9,8 @@
 //!     attributes: [{ key: env, value: test }]   # all of them; without a value it only must be there
 //!     libraries: [{ name: io.http, version: "1.2" }]
 //!   actions:                       # in this order
-//!     - { key: env, value: prod, action: insert }            # or update, upsert; or from_attribute: KEY
+//!     - { key: env, value: prod, action: insert }            # or update, upsert; or from_attribute: KEY,
+//!                                                            # default_value: VALUE
 //!     - { key: user.id, action: hash }                       # SHA-256; or pattern: REGEX of keys
 //!     - { pattern: "^internal[.]", action: delete }          # and/or key: KEY
 //!     - { key: url.path, pattern: "^/o/(?P<order>[0-9]+)", action: extract }

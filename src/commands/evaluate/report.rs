@@ -127,8 +127,8 @@ impl Report {
         let mut out = String::new();
         let _ = writeln!(
             out,
-            "{:<20} {:>6}  {:<20} {:<20} {}",
-            "attack", "trials", "page (95 %)", "page or queue", "headline names it"
+            "{:<20} {:>6}  {:<20} {:<20} cause named",
+            "attack", "trials", "page (95 %)", "page or queue"
         );
         for attack in &self.attacks {
             let _ = writeln!(

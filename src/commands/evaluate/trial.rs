@@ -56,7 +56,7 @@ pub fn run(options: Options, budget_per_day: f64) -> Trial {
     let mut model = Model::new(budget_per_day);
     let (mut alerts, mut states) = (Vec::<Alert>::new(), Vec::new());
     let (mut by_promise, mut spans, mut clock) = ([Kept::default(); 3], 0, options.start);
-    while let Some(delivery) = airline.next() {
+    for delivery in airline.by_ref() {
         let seen = model.see(&delivery.batch, Annotated::None);
         spans += if delivery.batch.signal == Signal::Traces { delivery.batch.items as u64 } else { 0 };
         let promise = model.promise();
