@@ -1,6 +1,6 @@
 //! Which pipeline leads to which: through a connector, or through a processor that produces batches of its own.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::root::{Kind, Pipeline, Reference, Service};
 
@@ -18,7 +18,7 @@ impl<'a> Circle<'a> {
     pub fn described(&self) -> String {
         let mut text = String::new();
         for (pipeline, through) in &self.0 {
-            text += &format!("{} → {} {} → ", pipeline.id, through.kind.name(), through.id);
+            let _ = write!(text, "{} → {} {} → ", pipeline.id, through.kind.name(), through.id);
         }
         text + &self.0.first().map(|(pipeline, _)| pipeline.id.to_string()).unwrap_or_default()
     }

@@ -72,7 +72,7 @@ async fn without_a_section_everything_of_its_kind_is_counted() {
 }
 
 /// Scenario: metrics with conditions and attributes; one attribute is missing, with and without a default.
-/// Guarantees: conditions are ORed; a point for each combination; what lacks an attribute without default is not counted.
+/// Guarantees: one condition that holds is enough; a point for each combination; what lacks an attribute without default is not counted.
 #[tokio::test]
 async fn conditions_choose_and_attributes_tell_apart() {
     let yaml = "

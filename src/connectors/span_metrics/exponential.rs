@@ -41,10 +41,12 @@ impl Buckets {
         if self.counts.is_empty() {
             self.offset = index;
         }
-        let last = self.offset.saturating_add(self.counts.len() as i32 - 1).max(self.offset);
+        let buckets = i32::try_from(self.counts.len()).unwrap_or(i32::MAX);
+        let last = self.offset.saturating_add(buckets - 1).max(self.offset);
         let (mut low, mut high) = (self.offset.min(index), last.max(index));
+        let most = i64::try_from(self.max_size).unwrap_or(i64::MAX);
         let mut halvings = 0;
-        while i64::from(high) - i64::from(low) >= self.max_size as i64 && self.scale - halvings > COARSEST {
+        while i64::from(high) - i64::from(low) >= most && self.scale - halvings > COARSEST {
             (low, high, halvings) = (low >> 1, high >> 1, halvings + 1);
         }
         self.coarsen(halvings);

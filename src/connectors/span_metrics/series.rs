@@ -181,13 +181,12 @@ impl Aggregate {
             }
             let at = KeyRef { resource: resource.unwrap_or(usize::MAX), attributes: scratch };
             let fresh = || Series::new(now, family.durations, config, bounds.len());
-            let series = match family.series.get_mut(&at) {
-                Some(series) => series,
-                None => {
-                    room = room.saturating_sub(1);
-                    let key = Key { resource: at.resource, attributes: scratch.clone() };
-                    family.series.entry(key).or_insert_with(fresh)
-                }
+            let series = if let Some(series) = family.series.get_mut(&at) {
+                series
+            } else {
+                room = room.saturating_sub(1);
+                let key = Key { resource: at.resource, attributes: scratch.clone() };
+                family.series.entry(key).or_insert_with(fresh)
             };
             series.add(duration, bounds, now);
             if config.exemplars.enabled && series.exemplars.len() < config.exemplars.max_per_data_point {
