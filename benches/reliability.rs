@@ -91,9 +91,9 @@ async fn kill(times: u32) {
     for time in 1..=times {
         // Mostly there, sometimes away: the queue must be found empty, short and long.
         if random() < 0.25 {
-            destination.go_away()
+            destination.go_away();
         } else {
-            destination.come_back()
+            destination.come_back();
         }
         tokio::time::sleep(Duration::from_secs_f64(0.02 + 0.4 * random())).await;
         let directory = gateway.kill();
@@ -182,7 +182,7 @@ service:
     watch("settling", &gateway, &load, &destination.arrived, settle).await;
     let begun = Instant::now();
     let mut samples = Vec::new();
-    while begun.elapsed() < length - settle {
+    while begun.elapsed() < length.saturating_sub(settle) {
         watch("soak", &gateway, &load, &destination.arrived, Duration::from_secs(5)).await;
         samples.push((begun.elapsed().as_secs_f64() / 3600.0, gateway.resident_bytes() as f64 / f64::from(1 << 20)));
     }
