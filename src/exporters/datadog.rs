@@ -21,7 +21,8 @@
 //!
 //! Events of an incident have its id as `aggregation_key`; the last one has status `ok`. Datadog takes nothing that is
 //! older than 18 hours: events and logs bear the time at which the gateway spoke, and event time is among the
-//! attributes. An attempt that fails half-way is taken up where it failed.
+//! attributes. An attempt that fails half-way is taken up where it failed. What one of the three refuses for good, the
+//! others still get; the alert then counts as not sent.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -41,7 +42,7 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_server_name, check_timeout, check_url, client, fetch},
+    client::{check_timeout, check_url, client, fetch},
     tls,
 };
 use crate::{
@@ -144,7 +145,6 @@ impl Check for Config {
         }
         check_links(&self.links, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
@@ -183,7 +183,11 @@ impl ExporterConfig for Config {
             queue: &self.sending_queue,
             retry: &self.retry_on_failure,
         };
-        Ok(sending(datadog, &terms, context))
+        sending(datadog, &terms, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 }
 
@@ -195,8 +199,17 @@ struct Datadog {
     headers: HeaderMap,
     tags: Vec<String>,
     links: Links,
-    /// The alert under way, and how many of its requests were taken.
-    progress: Mutex<(String, usize)>,
+    progress: Mutex<Progress>,
+}
+
+/// How far the alert under way has come: what is tried again starts there.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    revision: String,
+    /// How many of its requests were answered for good.
+    done: usize,
+    /// By whom it was refused, and why.
+    refused: Option<String>,
 }
 
 impl Deliver for Datadog {
@@ -205,30 +218,38 @@ impl Deliver for Datadog {
             let Some(alert) = alerts.first() else { return Outcome::Accepted };
             let (revision, now) = (alert.revision(), SystemTime::now());
             let requests = [
-                (&self.events, self.event(alert)),
-                (&self.logs, json!([self.log(alert)])),
-                (&self.metrics, self.series(alert, now)),
+                ("events", &self.events, self.event(alert)),
+                ("logs", &self.logs, json!([self.log(alert)])),
+                ("metrics", &self.metrics, self.series(alert, now)),
             ];
-            let done = self.progress_of(&revision);
-            for (number, (url, body)) in requests.into_iter().enumerate().skip(done) {
+            let Progress { done, mut refused, .. } = self.progress_of(&revision);
+            for (number, (intake, url, body)) in requests.into_iter().enumerate().skip(done) {
                 let outcome = match url {
                     Some(url) => self.post(url, &body).await,
                     None => Outcome::Accepted,
                 };
-                if outcome != Outcome::Accepted {
-                    return outcome;
+                match outcome {
+                    Outcome::Accepted => {}
+                    // What one intake refuses for good, the others may still want.
+                    Outcome::Permanent { reason } => {
+                        let refusal = format!("{intake}: {reason}");
+                        refused = Some(refused.map_or(refusal.clone(), |before| format!("{before}; {refusal}")));
+                    }
+                    other => return other,
                 }
-                *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = (revision.clone(), number + 1);
+                let (revision, refused) = (revision.clone(), refused.clone());
+                *self.progress.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Progress { revision, done: number + 1, refused };
             }
-            Outcome::Accepted
+            refused.map_or(Outcome::Accepted, |reason| Outcome::Permanent { reason })
         })
     }
 }
 
 impl Datadog {
-    fn progress_of(&self, revision: &str) -> usize {
+    fn progress_of(&self, revision: &str) -> Progress {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if progress.0 == revision { progress.1 } else { 0 }
+        if progress.revision == revision { progress.clone() } else { Progress::default() }
     }
 
     async fn post(&self, url: &Url, body: &Value) -> Outcome {

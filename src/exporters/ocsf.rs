@@ -31,7 +31,7 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_headers, check_server_name, check_timeout, check_url, client, fetch, header_map},
+    client::{check_headers, check_timeout, check_url, client, fetch, header_map},
     tls,
 };
 use crate::{
@@ -110,7 +110,6 @@ impl Check for Config {
         check_links(&self.links, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
@@ -136,7 +135,11 @@ impl ExporterConfig for Config {
             queue: &self.sending_queue,
             retry: &self.retry_on_failure,
         };
-        Ok(sending(ocsf, &terms, context))
+        sending(ocsf, &terms, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_server_name, check_timeout, check_url, client, fetch},
+    client::{check_timeout, check_url, client, fetch},
     tls,
 };
 use crate::{
@@ -96,7 +96,6 @@ impl Check for Config {
         check_url("endpoint", &self.endpoint, report);
         check_links(&self.links, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
@@ -119,7 +118,11 @@ impl ExporterConfig for Config {
             queue: &self.sending_queue,
             retry: &self.retry_on_failure,
         };
-        Ok(sending(pager, &terms, context))
+        sending(pager, &terms, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 }
 

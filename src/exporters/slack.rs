@@ -63,6 +63,10 @@ impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
         self.0.build(message, PACE, context)
     }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.0.sending_queue.extensions()
+    }
 }
 
 fn message(alert: &Alert, turn: Turn, named: &Links) -> Value {

@@ -32,7 +32,7 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_server_name, check_timeout, check_url, client, fetch},
+    client::{check_timeout, check_url, client, fetch},
     tls,
 };
 use crate::{
@@ -104,7 +104,6 @@ impl Check for Config {
             report.error("token", "cannot be sent in a header");
         }
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
@@ -134,7 +133,11 @@ impl ExporterConfig for Config {
             queue: &self.sending_queue,
             retry: &self.retry_on_failure,
         };
-        Ok(sending(splunk, &terms, context))
+        sending(splunk, &terms, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
     }
 }
 

@@ -48,6 +48,7 @@ impl Component {
             Parse::Receiver(parse) => parse(&nothing, &mut unheard).schema,
             Parse::Processor(parse) => parse(&nothing, &mut unheard).schema,
             Parse::Exporter(parse) => parse(&nothing, &mut unheard).schema,
+            Parse::Connector(parse) => parse(&nothing, &mut unheard).schema,
             Parse::Extension(parse) => parse(&nothing, &mut unheard).schema,
         };
         let mut schema = schema();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     super::{
-        client::{check_server_name, check_timeout, check_url, client, fetch},
+        client::{check_timeout, check_url, client, fetch},
         tls,
     },
     Alert, Tier,
@@ -74,7 +74,6 @@ impl Config {
         check_url("webhook_url", self.webhook_url.expose(), report);
         check_links(&self.links, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
@@ -93,7 +92,7 @@ impl Config {
         };
         let terms =
             Terms { tier: self.minimum_tier, most: 1, pace, queue: &self.sending_queue, retry: &self.retry_on_failure };
-        Ok(sending(chat, &terms, context))
+        sending(chat, &terms, context)
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{
     otlp::split::split,
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
-        component::Context,
+        component::{Context, StartError},
         queue::{self, Queue},
-        retry::{self, Retry},
+        retry::{self, AtEnd, Retry},
     },
     telemetry::Counter,
 };
@@ -55,8 +55,7 @@ pub fn patient() -> retry::Config {
 
 /// Says what is wrong with queue and retries, the same for all exporters of alerts.
 pub fn check_sending(queue: &queue::Config, retry: &retry::Config, report: &mut Report<'_>) {
-    report.within("sending_queue", queue);
-    report.within("retry_on_failure", retry);
+    super::super::check_sending(queue, retry, report);
     if queue.enabled && queue.num_consumers > 1 {
         report
             .error("sending_queue.num_consumers", "must be 1: an incident's updates must arrive in order")
@@ -65,7 +64,7 @@ pub fn check_sending(queue: &queue::Config, retry: &retry::Config, report: &mut 
 }
 
 /// `deliver` behind a queue, retries and everything else in `terms`.
-pub fn sending(deliver: impl Deliver, terms: &Terms<'_>, context: &Context) -> Next {
+pub fn sending(deliver: impl Deliver, terms: &Terms<'_>, context: &Context) -> Result<Next, StartError> {
     let label = [("exporter", context.id.as_str())];
     let below = "Alerts not sent because their tier is below the exporter's minimum_tier.";
     let one = Sender {
@@ -74,29 +73,43 @@ pub fn sending(deliver: impl Deliver, terms: &Terms<'_>, context: &Context) -> N
         pace: Pace { gap: terms.pace, next: Mutex::new(Instant::now()) },
         below: context.metrics.counter("sekisho_alerts_below_tier", below, &label),
     };
-    let closing = CancellationToken::new();
-    let retry = Retry::over(terms.retry, counted(Arc::new(one), context), closing.clone());
-    Queue::over(terms.queue, Arc::new(Chunks::new(retry, terms.most)), closing, context)
+    in_chunks(Arc::new(one), terms.most, terms.queue, terms.retry, context)
+}
+
+/// `send` behind a queue and retries, given at most `most` records at a time.
+pub fn in_chunks(
+    send: Next,
+    most: usize,
+    queue: &queue::Config,
+    retry: &retry::Config,
+    context: &Context,
+) -> Result<Next, StartError> {
+    let (closing, at_end) = (CancellationToken::new(), queue.at_end());
+    let next = Retry::over(retry, counted(send, context), closing.clone(), at_end);
+    let leave = (at_end == AtEnd::Leave).then(|| closing.clone());
+    Queue::over(queue, Arc::new(Chunks { next, most, leave }), closing, context)
 }
 
 /// Hands on a few records at a time: what is retried must not have all the others sent again.
-pub struct Chunks {
+struct Chunks {
     next: Next,
     most: usize,
+    /// Once cancelled, what is refused for now is left on disk, and its batch with it: better twice than never.
+    leave: Option<CancellationToken>,
 }
 
 impl Chunks {
-    /// In front of `next`, which gets at most `most` records at a time.
-    pub const fn new(next: Next, most: usize) -> Self {
-        Self { next, most }
-    }
-
     async fn take(&self, batch: Batch) -> Outcome {
         let (mut lost, mut message) = (0, String::new());
         for part in split(&batch, self.most) {
             let items = part.items as u64;
             lost += match self.next.consume(part).await {
                 Outcome::Accepted => continue,
+                for_now @ (Outcome::Retryable { .. } | Outcome::Overloaded { .. })
+                    if self.leave.as_ref().is_some_and(CancellationToken::is_cancelled) =>
+                {
+                    return for_now;
+                }
                 Outcome::Partial { message: reason, rejected } => {
                     message = reason;
                     rejected

@@ -128,7 +128,7 @@ async fn alerts_go_out_in_order_a_few_at_a_time_and_no_faster_than_asked() {
     let (queue, retry) = (send::in_order(), send::patient());
     let pace = std::time::Duration::from_secs(10);
     let terms = send::Terms { tier: Tier::Queue, most: 2, pace, queue: &queue, retry: &retry };
-    let exporter = send::sending(Told(told.clone()), &terms, &context);
+    let exporter = send::sending(Told(told.clone()), &terms, &context).unwrap();
     let page = |id: &str| sample::record(id, "opened", "page");
     let mut line = page("line");
     line.event_name.clear();

@@ -158,8 +158,7 @@ async fn the_url_is_not_told() {
     }
     let context = probe::context("slack", std::path::Path::new("."));
     let health = std::sync::Arc::new(crate::pipeline::health::Health::default());
-    health.set("logs", crate::pipeline::health::State::Ready);
-    health.made_of("logs", vec![context.component.clone()]);
+    health.set([("logs".to_owned(), crate::pipeline::health::State::Ready, vec![context.component.clone()])]);
     context.shared.put(crate::pipeline::health::Health::NAME, health.clone());
     let yaml =
         "{webhook_url: 'http://127.0.0.1:1/hunter2', retry_on_failure: {initial_interval: 1ms, max_interval: 1ms}}";

@@ -87,6 +87,21 @@ async fn an_incident_is_events_logs_and_metrics_and_what_was_taken_is_not_sent_a
     }
 }
 
+#[tokio::test]
+async fn what_one_intake_refuses_for_good_the_others_still_get() {
+    let refused = Act::Http(400, &[], b"no such tag".to_vec());
+    let busy = Act::Http(429, &[], vec![]);
+    // The event is refused; the log is taken at the second attempt, which does not offer the event again.
+    let destination = Destination::new([refused, busy, TAKEN, TAKEN]).await;
+    let (exporter, context) = build::<datadog::Config>(&config(&destination));
+    exporter.consume(alert("inc-1", "opened", "page")).await;
+    soon("draining", exporter.drain()).await;
+    let paths: Vec<String> = destination.seen().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(paths, ["/api/v2/events", "/api/v2/logs", "/api/v2/logs", "/api/v2/series"]);
+    assert_eq!(context.metrics.sum("otelcol_exporter_sent_log_records", None) as u64, 0);
+    assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_log_records", None) as u64, 1);
+}
+
 #[test]
 fn the_configuration_is_checked_and_keeps_its_secret() {
     let table = [

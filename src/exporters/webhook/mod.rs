@@ -12,6 +12,7 @@
 //!   minimum_tier: evidence     # of alerts: evidence, queue, page
 //!   links: { trace: "https://grafana.example.com/explore?trace={trace_id}" }
 //!   headers: { authorization: Bearer … }
+//!   auth: { authenticator: basicauth/pager }
 //!   tls: {}
 //!   timeout: 10s
 //!   sending_queue: {}
@@ -38,7 +39,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio_util::sync::CancellationToken;
 
 use signature::Key;
 use template::Template;
@@ -48,11 +48,11 @@ use super::{
         Alert, Tier,
         links::{Links, check_links, links},
         object, plain,
-        send::{Chunks, check_sending, in_order, patient},
+        send::{check_sending, in_chunks, in_order, patient},
         text,
     },
-    client::{check_headers, check_server_name, check_timeout, check_url, client, fetch, header_map},
-    counted, hexadecimal, tls,
+    client::{check_auth, check_headers, check_timeout, check_url, client, fetch, header_map},
+    hexadecimal, tls,
 };
 use crate::{
     config::{Check, Report, Secret},
@@ -63,9 +63,9 @@ use crate::{
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
-        queue::{self, Queue},
-        retry::{self, Retry},
+        queue, retry,
     },
+    transport::auth,
 };
 
 const INCIDENT: &str = "sekisho.incident.";
@@ -94,6 +94,8 @@ pub struct Config {
     pub links: Links,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
+    /// The extension that says who we are.
+    pub auth: Option<auth::Config>,
     /// How to trust the destination.
     pub tls: tls::Config,
     /// Of one attempt.
@@ -133,6 +135,7 @@ impl Default for Config {
             minimum_tier: Tier::Evidence,
             links: Links::new(),
             headers: BTreeMap::new(),
+            auth: None,
             tls: tls::Config::default(),
             timeout: Duration::from_secs(10),
             sending_queue: in_order(),
@@ -161,7 +164,7 @@ impl Check for Config {
         check_links(&self.links, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
+        check_auth(self.auth.as_ref(), report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
@@ -221,14 +224,21 @@ impl ExporterConfig for Config {
             url,
             method: if self.method == "PUT" { Method::PUT } else { Method::POST },
             headers: header_map(&self.headers),
+            auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
             key: Key::parse(&self.signing_secret).ok(),
             template,
             config: self.clone(),
         });
-        let closing = CancellationToken::new();
-        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone());
         // A request that is retried must not have the others posted twice.
-        Ok(Queue::over(&self.sending_queue, Arc::new(Chunks::new(one, 1)), closing, context))
+        in_chunks(send, 1, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
+    }
+
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        Some(("auth::authenticator", self.auth.as_ref()?.authenticator.as_str()))
     }
 }
 
@@ -237,6 +247,7 @@ struct Sender {
     url: Url,
     method: Method,
     headers: HeaderMap,
+    auth: Option<Arc<dyn auth::Client>>,
     key: Option<Key>,
     template: Option<Template>,
     config: Config,
@@ -246,10 +257,13 @@ impl Consumer for Sender {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(async move {
             let Some(event) = self.event(&batch.body) else { return Outcome::Accepted };
-            let (headers, body) = match self.request(&event) {
+            let (mut headers, body) = match self.request(&event) {
                 Ok(request) => request,
                 Err(reason) => return Outcome::Permanent { reason },
             };
+            if let Some(Err(reason)) = self.auth.as_ref().map(|auth| auth.authenticate(&mut headers)) {
+                return Outcome::Retryable { after: None, reason };
+            }
             let request = self.client.request(self.method.clone(), self.url.clone());
             match fetch(request.headers(headers).body(body)).await {
                 Ok(answer) => answer.outcome(),
