@@ -11,6 +11,9 @@ use super::{
 
 /// What to do with a request's resources and records.
 pub trait Edit {
+    /// Whether records are looked at; if not, they are copied through with what they are in.
+    const RECORDS: bool = true;
+
     /// Changes the attributes of a resource.
     fn resource(&mut self, _group: &ResourceGroup<'_>, _patch: &mut Patch) {}
 
@@ -160,7 +163,9 @@ const fn bytes_len(len: usize) -> usize {
 }
 
 /// The batch as `edit` wants it. Groups that lose their last record are dropped.
-pub fn edit(batch: &Batch, edit: &mut impl Edit) -> Batch {
+pub fn edit<E: Edit>(batch: &Batch, edit: &mut E) -> Batch {
+    // Room for a handful of attributes a record, so that the body is rarely moved.
+    let room = if E::RECORDS { batch.body.len() + batch.items * 128 + 1024 } else { 0 };
     let mut pass = Pass {
         edit,
         signal: batch.signal,
@@ -168,10 +173,13 @@ pub fn edit(batch: &Batch, edit: &mut impl Edit) -> Batch {
         index: 0,
         dropped: 0,
         changed: false,
-        // Room for a handful of attributes a record, so that the body is rarely moved.
-        out: Vec::with_capacity(batch.body.len() + batch.items * 128 + 1024),
+        out: Vec::with_capacity(room),
     };
-    pass.request(&batch.body);
+    if E::RECORDS {
+        pass.request(&batch.body);
+    } else {
+        pass.resources(&batch.body);
+    }
     if pass.changed {
         let items = batch.items.saturating_sub(pass.dropped);
         Batch { signal: batch.signal, body: Bytes::from(pass.out), items }
@@ -207,17 +215,55 @@ impl<E: Edit> Pass<'_, E> {
         });
     }
 
-    fn resource_group(&mut self, group: &[u8]) {
-        let mark = self.open(1, group.len());
+    /// Changes resources only, and copies nothing before the first that changes.
+    fn resources(&mut self, body: &[u8]) {
+        let mut copied = 0;
+        let mut fields = Fields::new(body);
+        loop {
+            let start = body.len() - fields.rest().len();
+            let Some((number, value)) = fields.next() else { break };
+            let Value::Bytes(group) = value else { continue };
+            if number != 1 || !self.ask_resource(group) {
+                continue;
+            }
+            if self.out.capacity() == 0 {
+                self.out.reserve(body.len() + body.len() / 8 + 1024);
+            }
+            self.out.extend_from_slice(body.get(copied..start).unwrap_or_default());
+            copied = body.len() - fields.rest().len();
+            let mark = self.open(1, group.len());
+            self.patched_resource(group);
+            for_each_field(group, |number, value, raw| match value {
+                Value::Bytes(_) if number == 1 => {}
+                _ => self.out.extend_from_slice(raw),
+            });
+            self.close(&mark);
+        }
+        if self.changed {
+            self.out.extend_from_slice(body.get(copied..).unwrap_or_default());
+        }
+    }
+
+    /// Whether a group's resource is to be changed; how is in the patch then.
+    fn ask_resource(&mut self, group: &[u8]) -> bool {
         self.patch.begin(1);
         self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
-        let resource = ResourceGroup::new(group).resource();
         // Where there is no resource, nothing can be removed from it.
-        let patch_resource = !(self.patch.is_empty() || resource.is_empty() && self.patch.added.is_empty());
+        !(self.patch.is_empty() || self.patch.added.is_empty() && ResourceGroup::new(group).resource().is_empty())
+    }
+
+    fn patched_resource(&mut self, group: &[u8]) {
+        let resource = ResourceGroup::new(group).resource();
+        let mark = self.open(1, resource.len() + self.patch.added.len());
+        self.patched(resource);
+        self.close(&mark);
+    }
+
+    fn resource_group(&mut self, group: &[u8]) {
+        let mark = self.open(1, group.len());
+        let patch_resource = self.ask_resource(group);
         if patch_resource {
-            let inner = self.open(1, resource.len());
-            self.patched(resource);
-            self.close(&inner);
+            self.patched_resource(group);
         }
         let (mut had, mut kept) = (0, 0);
         for_each_field(group, |number, value, raw| match value {
