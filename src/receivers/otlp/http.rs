@@ -46,7 +46,7 @@ async fn export(door: &Door, signal: Signal, form: Form, request: Request<Incomi
     let encoding = Encoding::parse(named).ok_or_else(|| Refusal::Compression(named.to_owned()))?;
     let announced = request.body().size_hint().exact();
     match door.read(request.into_body(), announced, 0).await {
-        Ok((body, admitted)) => door.take(signal, form, encoding, body, admitted).await,
+        Ok(read) => door.take(signal, form, encoding, read.body, read.admitted).await,
         Err(heard) => heard,
     }
 }
