@@ -45,6 +45,8 @@ const GZIP_LEVEL: i32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// zstd frames may ask for a window of this many bits at most: the largest body allowed by default.
 const ZSTD_WINDOW_BITS: u32 = 26;
+/// Room for at most so many times what was sent is made for what a zstd frame claims to hold.
+const ZSTD_BELIEVED: usize = 64;
 /// The most that deflate can expand, RFC 1951: 258 bytes from two bits.
 const DEFLATE_RATIO: usize = 1032;
 
@@ -56,6 +58,10 @@ thread_local! {
     static DEFLATE: RefCell<Compressor> =
         RefCell::new(Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()));
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok());
+    static UNZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        RefCell::new(zstd::bulk::Decompressor::new().ok());
 }
 
 impl Encoding {
@@ -92,7 +98,7 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Vec<u8> {
         Encoding::Gzip => deflate(body, Compressor::gzip_compress_bound, Compressor::gzip_compress),
         Encoding::Deflate => deflate(body, Compressor::zlib_compress_bound, Compressor::zlib_compress),
         // Fails only when memory does.
-        Encoding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL).unwrap_or_default(),
+        Encoding::Zstd => ZSTD.with_borrow_mut(|zstd| zstd.as_mut()?.compress(body).ok()).unwrap_or_default(),
     }
 }
 
@@ -168,6 +174,14 @@ fn inflate(
 }
 
 fn unzstd(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+    // One frame that says how large it is, and does not claim too much, is read in one call.
+    if let Ok(Some(claimed)) = zstd::zstd_safe::get_frame_content_size(sent)
+        && let Ok(claimed) = usize::try_from(claimed)
+        && claimed <= limit.min(sent.len().saturating_mul(ZSTD_BELIEVED))
+        && let Some(plain) = UNZSTD.with_borrow_mut(|zstd| zstd.as_mut()?.decompress(sent, claimed).ok())
+    {
+        return Ok(plain);
+    }
     let failed = |error: std::io::Error| malformed(Encoding::Zstd, &error.to_string());
     let mut decoder = zstd::stream::read::Decoder::with_buffer(sent).map_err(failed)?;
     decoder.window_log_max(ZSTD_WINDOW_BITS).map_err(failed)?;
