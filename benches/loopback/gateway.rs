@@ -39,6 +39,8 @@ pub enum Kind {
     Otelcol,
     /// rotel; flags.
     Rotel,
+    /// Only moves bytes.
+    Floor,
 }
 
 /// A gateway that runs; killed when dropped.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Sekisho => "sekisho",
             Self::Otelcol => "otelcol",
             Self::Rotel => "rotel",
+            Self::Floor => "floor",
         }
     }
 
@@ -68,6 +71,7 @@ impl Kind {
             Self::Sekisho => true,
             Self::Otelcol => cell.path != Path::Detect,
             Self::Rotel => cell.path == Path::Forward && cell.compression != "zstd",
+            Self::Floor => cell.path == Path::Forward && cell.load.fault().is_none(),
         }
     }
 }
@@ -85,6 +89,12 @@ impl Gateway {
         let (grpc, http) = (process::free_port()?, process::free_port()?);
         let mut command = match self.kind {
             Kind::Rotel => rotel(&self.program, cell, grpc, http, sink),
+            Kind::Floor => {
+                let mut command = Command::new(&self.program);
+                let listen = if cell.http { http } else { grpc };
+                command.args(["--role", "floor", "--from-port", &listen.to_string(), "--to-port", &sink.to_string()]);
+                command
+            }
             Kind::Sekisho | Kind::Otelcol => {
                 let config = directory.join("config.yaml");
                 fs::write(&config, yaml(cell, grpc, http, sink))?;

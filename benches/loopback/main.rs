@@ -11,6 +11,7 @@
 //! again. A cell in which nothing was acknowledged, or anything acknowledged did not arrive, fails the bench. Linux only.
 
 mod cells;
+mod floor;
 mod gateway;
 mod generator;
 mod payload;
@@ -85,8 +86,15 @@ struct Arguments {
     /// The largest HTTP/2 frame that the sink asks for, KiB.
     #[arg(long, default_value_t = 1024)]
     frame_kib: u32,
+    /// Also a process that only moves bytes: nothing that forwards over TCP costs less.
+    #[arg(long)]
+    floor: bool,
     #[arg(long, hide = true)]
     role: Option<String>,
+    #[arg(long, hide = true, default_value_t = 0)]
+    from_port: u16,
+    #[arg(long, hide = true, default_value_t = 0)]
+    to_port: u16,
     /// What cargo says to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -97,6 +105,7 @@ fn main() -> ExitCode {
     let done = match arguments.role.as_deref() {
         Some("sink") => single_threaded(sink::run(arguments.frame_kib << 10)),
         Some("generator") => single_threaded(generator::run()),
+        Some("floor") => single_threaded(floor::run(arguments.from_port, arguments.to_port)),
         Some(other) => Err(format!("there is no role {other:?}").into()),
         None if arguments.list => list(),
         None => Bench::new(&arguments).and_then(Bench::run),
@@ -156,6 +165,9 @@ impl<'a> Bench<'a> {
         let program = arguments.gateway.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_sekisho").into());
         let mut gateways = vec![Gateway { kind: Kind::Sekisho, program: program.canonicalize()? }];
         gateways.extend(arguments.peers.iter().cloned());
+        if arguments.floor {
+            gateways.push(Gateway { kind: Kind::Floor, program: std::env::current_exe()? });
+        }
         let cores = Cores::choose();
         let frame = arguments.frame_kib.to_string();
         let mut sink = Helper::start(&["--role", "sink", "--frame-kib", &frame], cores)?;
@@ -189,6 +201,10 @@ impl<'a> Bench<'a> {
             }
         }
         report::ratios(&mut table, &rows)?;
+        report::starts(&mut table, &rows, |name| {
+            let program = self.gateways.iter().find(|gateway| gateway.kind.name() == name)?.program.clone();
+            std::fs::metadata(program).ok().map(|file| file.len())
+        })?;
         if self.broken.is_empty() { Ok(()) } else { Err(self.broken.join("\n").into()) }
     }
 
@@ -208,10 +224,6 @@ impl<'a> Bench<'a> {
                 writeln!(out, "gateway on core {gateway}, generator and sink on core {others}")?;
             }
             _ => writeln!(out, "nothing is pinned: there is one core only")?,
-        }
-        for gateway in &self.gateways {
-            let bytes = std::fs::metadata(&gateway.program)?.len();
-            writeln!(out, "{}: {} bytes", gateway.kind.name(), bytes)?;
         }
         writeln!(out)?;
         Ok(())

@@ -145,6 +145,21 @@ pub fn ratios(out: &mut impl std::io::Write, rows: &[Row]) -> std::io::Result<()
     Ok(())
 }
 
+/// What each gateway needs before it has anything to do; `size` is of its program.
+pub fn starts(out: &mut impl std::io::Write, rows: &[Row], size: impl Fn(&str) -> Option<u64>) -> std::io::Result<()> {
+    writeln!(out, "\n| gateway | exec to listening ms | idle RSS MiB | program MB |\n|---|--:|--:|--:|")?;
+    let mut by_gateway: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        by_gateway.entry(row.gateway).or_default().push(row.clone());
+    }
+    for (gateway, rows) in by_gateway {
+        let Row { listening_ms, idle_rss_mib, .. } = Row::over(&rows);
+        let megabytes = size(gateway).unwrap_or(0) as f64 / 1e6;
+        writeln!(out, "| {gateway} | {listening_ms:.1} | {idle_rss_mib:.1} | {megabytes:.1} |")?;
+    }
+    Ok(())
+}
+
 /// 1 234 567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
