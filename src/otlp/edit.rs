@@ -66,6 +66,11 @@ impl Patch {
     /// Replaces the attribute, or appends it. Setting one key twice in one patch is the caller's mistake: both stay.
     pub fn set(&mut self, key: &str, value: PatchValue<'_>) {
         self.remove(key);
+        self.append(key, value);
+    }
+
+    /// Appends the attribute, which is known not to be there: cheaper than setting it.
+    pub fn append(&mut self, key: &str, value: PatchValue<'_>) {
         let value_len = value.len();
         let len = bytes_len(key.len()) + bytes_len(value_len);
         let out = &mut self.added;
@@ -84,7 +89,7 @@ impl Patch {
 
     /// Whether nothing was asked for.
     pub const fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.is_empty() && self.added.is_empty()
     }
 
     /// The number of the field that holds the attributes of the message this patch is for.
@@ -359,7 +364,8 @@ impl<E: Edit> Pass<'_, E> {
     /// Writes `message` with the patch applied.
     fn patched(&mut self, message: &[u8]) {
         let mut copied = 0;
-        let mut fields = Fields::new(message);
+        // Where nothing is to go, nothing is looked at.
+        let mut fields = Fields::new(if self.patch.ends.is_empty() { &[] } else { message });
         loop {
             let start = message.len() - fields.rest().len();
             let Some((found, value)) = fields.next() else { break };
