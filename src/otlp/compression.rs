@@ -45,6 +45,8 @@ const GZIP_LEVEL: i32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// zstd frames may ask for a window of this many bits at most: the largest body allowed by default.
 const ZSTD_WINDOW_BITS: u32 = 26;
+/// Room to compress into is kept from one body to the next, if it is no larger.
+const KEPT: usize = 4 << 20;
 /// Room for at most so many times what was sent is made for what a zstd frame claims to hold.
 const ZSTD_BELIEVED: usize = 64;
 /// The most that deflate can expand, RFC 1951: 258 bytes from two bits.
@@ -55,8 +57,8 @@ type Inflate = fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, Decompre
 
 thread_local! {
     // A compressor is some hundred KB: one a thread, not one a request.
-    static DEFLATE: RefCell<Compressor> =
-        RefCell::new(Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()));
+    static DEFLATE: RefCell<(Compressor, Vec<u8>)> =
+        RefCell::new((Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()), Vec::new()));
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
     static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> =
         RefCell::new(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok());
@@ -103,11 +105,17 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Vec<u8> {
 }
 
 fn deflate(body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {
-    DEFLATE.with_borrow_mut(|compressor| {
-        let mut out = vec![0; bound(compressor, body.len())];
+    DEFLATE.with_borrow_mut(|(compressor, room)| {
         // The bound is what the library promises to be enough.
-        let written = compress(compressor, body, &mut out).unwrap_or_default();
-        out.truncate(written);
+        let most = bound(compressor, body.len());
+        if room.len() < most {
+            room.resize(most, 0);
+        }
+        let written = compress(compressor, body, room).unwrap_or_default();
+        let out = room.get(..written).unwrap_or_default().to_vec();
+        if most > KEPT {
+            *room = Vec::new();
+        }
         out
     })
 }
