@@ -19,12 +19,20 @@
 //! `Overloaded` for senders; see the queue for what can be lost when. A connection on which an answer did not come in time
 //! is not used again: its other end may be gone without a word.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Uri, uri::Authority};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use rustls::pki_types::ServerName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -326,11 +334,7 @@ impl Sender {
         let compressed = self.encoding != Encoding::Identity;
         let message =
             if compressed { compress(self.encoding.in_grpc(), &batch.body).into() } else { batch.body.clone() };
-        let mut framed = BytesMut::with_capacity(FRAME + message.len());
-        framed.put_u8(u8::from(compressed));
-        framed.put_u32(message.len() as u32);
-        framed.extend_from_slice(&message);
-        let mut request = Request::new(Body::new(Full::new(framed.freeze())));
+        let mut request = Request::new(Body::new(Framed::new(compressed, message)));
         *request.method_mut() = http::Method::POST;
         *request.version_mut() = http::Version::HTTP_2;
         *request.uri_mut() = Uri::from_static(match batch.signal {
@@ -349,6 +353,44 @@ impl Sender {
             auth.authenticate(headers)?;
         }
         Ok(request)
+    }
+}
+
+/// A message behind its prefix, as two pieces: the message may be large, and is not copied.
+struct Framed {
+    prefix: Option<Bytes>,
+    message: Option<Bytes>,
+}
+
+impl Framed {
+    fn new(compressed: bool, message: Bytes) -> Self {
+        let mut prefix = BytesMut::with_capacity(FRAME);
+        prefix.put_u8(u8::from(compressed));
+        prefix.put_u32(message.len() as u32);
+        // An empty message has no piece of its own.
+        Self { prefix: Some(prefix.freeze()), message: Some(message).filter(|message| !message.is_empty()) }
+    }
+}
+
+impl http_body::Body for Framed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.prefix.take().or_else(|| self.message.take());
+        Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.prefix.is_none() && self.message.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.prefix.iter().chain(&self.message).map(|piece| piece.len() as u64).sum();
+        SizeHint::with_exact(left)
     }
 }
 

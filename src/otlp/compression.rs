@@ -54,6 +54,10 @@ const GZIP_LEVEL: i32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// zstd frames may ask for a window of this many bits at most: the largest body allowed by default.
 const ZSTD_WINDOW_BITS: u32 = 26;
+/// Room to compress into is kept from one body to the next, if it is no larger.
+const KEPT: usize = 4 << 20;
+/// Room for at most so many times what was sent is made for what a zstd frame claims to hold.
+const ZSTD_BELIEVED: usize = 64;
 /// The most that deflate can expand, RFC 1951: 258 bytes from two bits.
 const DEFLATE_RATIO: usize = 1032;
 /// The most that a Snappy block can expand: 64 bytes from a copy of three.
@@ -66,9 +70,13 @@ type Inflate = fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, Decompre
 
 thread_local! {
     // A compressor is some hundred KB: one a thread, not one a request.
-    static DEFLATE: RefCell<Compressor> =
-        RefCell::new(Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()));
+    static DEFLATE: RefCell<(Compressor, Vec<u8>)> =
+        RefCell::new((Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()), Vec::new()));
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok());
+    static UNZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        RefCell::new(zstd::bulk::Decompressor::new().ok());
 }
 
 impl Encoding {
@@ -119,7 +127,7 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Vec<u8> {
         Encoding::Gzip => deflate(body, Compressor::gzip_compress_bound, Compressor::gzip_compress),
         Encoding::Deflate | Encoding::Zlib => deflate(body, Compressor::zlib_compress_bound, Compressor::zlib_compress),
         // These fail only when memory does, or from 4 GiB on, which no body reaches.
-        Encoding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL).unwrap_or_default(),
+        Encoding::Zstd => ZSTD.with_borrow_mut(|zstd| zstd.as_mut()?.compress(body).ok()).unwrap_or_default(),
         Encoding::Snappy => snap::raw::Encoder::new().compress_vec(body).unwrap_or_default(),
         Encoding::SnappyFramed => snappy_frames(body).unwrap_or_default(),
     }
@@ -135,11 +143,17 @@ fn snappy_frames(body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 fn deflate(body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {
-    DEFLATE.with_borrow_mut(|compressor| {
-        let mut out = vec![0; bound(compressor, body.len())];
+    DEFLATE.with_borrow_mut(|(compressor, room)| {
         // The bound is what the library promises to be enough.
-        let written = compress(compressor, body, &mut out).unwrap_or_default();
-        out.truncate(written);
+        let most = bound(compressor, body.len());
+        if room.len() < most {
+            room.resize(most, 0);
+        }
+        let written = compress(compressor, body, room).unwrap_or_default();
+        let out = room.get(..written).unwrap_or_default().to_vec();
+        if most > KEPT {
+            *room = Vec::new();
+        }
         out
     })
 }
@@ -208,6 +222,14 @@ fn inflate(
 }
 
 fn unzstd(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+    // One frame that says how large it is, and does not claim too much, is read in one call.
+    if let Ok(Some(claimed)) = zstd::zstd_safe::get_frame_content_size(sent)
+        && let Ok(claimed) = usize::try_from(claimed)
+        && claimed <= limit.min(sent.len().saturating_mul(ZSTD_BELIEVED))
+        && let Some(plain) = UNZSTD.with_borrow_mut(|zstd| zstd.as_mut()?.decompress(sent, claimed).ok())
+    {
+        return Ok(plain);
+    }
     let failed = |error: std::io::Error| malformed(Encoding::Zstd, &error.to_string());
     let mut decoder = zstd::stream::read::Decoder::with_buffer(sent).map_err(failed)?;
     decoder.window_log_max(ZSTD_WINDOW_BITS).map_err(failed)?;

@@ -16,6 +16,9 @@ use super::{
 /// What to do with a request's resources, scopes, metrics and records. Each is asked before what is below it; what was
 /// below decides nothing any more once its parent has gone.
 pub trait Edit {
+    /// Whether more than the attributes of resources is looked at; if not, the rest is copied through as it is.
+    const RECORDS: bool = true;
+
     /// Whether a resource stays, with all it has sent.
     fn keep_resource(&mut self, _group: &ResourceGroup<'_>) -> Keep {
         Keep::Yes
@@ -60,7 +63,9 @@ pub enum Keep {
 }
 
 /// The batch as `edit` wants it. Groups that lose their last record are dropped.
-pub fn edit(batch: &Batch, edit: &mut impl Edit) -> Batch {
+pub fn edit<E: Edit>(batch: &Batch, edit: &mut E) -> Batch {
+    // Room for a handful of attributes a record, so that the body is rarely moved.
+    let room = if E::RECORDS { batch.body.len() + batch.items * 128 + 1024 } else { 0 };
     let mut pass = Pass {
         edit,
         signal: batch.signal,
@@ -68,10 +73,13 @@ pub fn edit(batch: &Batch, edit: &mut impl Edit) -> Batch {
         index: 0,
         dropped: 0,
         changed: false,
-        // Room for a handful of attributes a record, so that the body is rarely moved.
-        out: Vec::with_capacity(batch.body.len() + batch.items * 128 + 1024),
+        out: Vec::with_capacity(room),
     };
-    pass.request(&batch.body);
+    if E::RECORDS {
+        pass.request(&batch.body);
+    } else {
+        pass.resources(&batch.body);
+    }
     if pass.changed {
         let items = batch.items.saturating_sub(pass.dropped);
         Batch { signal: batch.signal, body: Bytes::from(pass.out), items }
@@ -105,6 +113,40 @@ impl<E: Edit> Pass<'_, E> {
             Value::Bytes(group) if number == 1 => self.resource_group(group),
             _ => self.out.extend_from_slice(raw),
         });
+    }
+
+    /// Changes resources only, and copies nothing before the first that changes.
+    fn resources(&mut self, body: &[u8]) {
+        let mut copied = 0;
+        let mut fields = Fields::new(body);
+        loop {
+            let start = body.len() - fields.rest().len();
+            let Some((number, value)) = fields.next() else { break };
+            let Value::Bytes(bytes) = value else { continue };
+            let group = ResourceGroup::new(bytes);
+            self.patch.begin(1);
+            if number == 1 {
+                self.edit.resource(&group, &mut self.patch);
+            }
+            if self.patch.is_empty() {
+                continue;
+            }
+            if self.out.capacity() == 0 {
+                self.out.reserve(body.len() + body.len() / 8 + 1024);
+            }
+            self.out.extend_from_slice(body.get(copied..start).unwrap_or_default());
+            copied = body.len() - fields.rest().len();
+            let mark = self.open(1, bytes.len());
+            let patched = self.own_message(group.resource());
+            for_each_field(bytes, |number, value, raw| match value {
+                Value::Bytes(_) if number == 1 && patched => {}
+                _ => self.out.extend_from_slice(raw),
+            });
+            self.close(&mark);
+        }
+        if self.changed {
+            self.out.extend_from_slice(body.get(copied..).unwrap_or_default());
+        }
     }
 
     fn resource_group(&mut self, bytes: &[u8]) {

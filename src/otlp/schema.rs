@@ -10,6 +10,27 @@ pub struct Message {
     pub name: &'static str,
     /// In the order of their numbers.
     pub fields: &'static [Field],
+    /// By the first byte of a field.
+    pub quick: [Quick; 128],
+}
+
+/// What is behind a tag of one byte, where a glance may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quick {
+    /// Something else.
+    No,
+    /// Text.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// A `KeyValue`.
+    Pair,
+    /// A number in base 128.
+    Varint,
+    /// Eight bytes.
+    Fixed64,
+    /// Four bytes.
+    Fixed32,
 }
 
 /// One field of a message.
@@ -25,6 +46,8 @@ pub struct Field {
     pub repeated: bool,
     /// Whether each is an item of the request: a span, a log record, a data point.
     pub item: bool,
+    /// Whether each is a `KeyValue`.
+    pub pair: bool,
 }
 
 /// What a field holds: its wire type and its form in JSON.
@@ -81,22 +104,49 @@ impl Message {
 }
 
 const fn one(number: u32, name: &'static str, kind: Kind) -> Field {
-    Field { number, name, kind, repeated: false, item: false }
+    Field { number, name, kind, repeated: false, item: false, pair: false }
 }
 
 const fn many(number: u32, name: &'static str, kind: Kind) -> Field {
-    Field { number, name, kind, repeated: true, item: false }
+    Field { number, name, kind, repeated: true, item: false, pair: false }
 }
 
 const fn items(number: u32, name: &'static str, kind: Kind) -> Field {
-    Field { number, name, kind, repeated: true, item: true }
+    Field { number, name, kind, repeated: true, item: true, pair: false }
+}
+
+const fn pairs(number: u32, name: &'static str) -> Field {
+    Field { number, name, kind: Kind::Message(&KEY_VALUE), repeated: true, item: false, pair: true }
+}
+
+/// What is behind each tag of one byte.
+const fn quick(fields: &[Field]) -> [Quick; 128] {
+    let mut table = [Quick::No; 128];
+    let mut at = 0;
+    while at < fields.len() {
+        let Field { number, kind, pair, .. } = fields[at];
+        let (wire_type, quick) = match kind {
+            Kind::Text => (2, Quick::Text),
+            Kind::Bytes | Kind::Id => (2, Quick::Bytes),
+            Kind::Message(_) if pair => (2, Quick::Pair),
+            Kind::Message(_) => (2, Quick::No),
+            Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => (1, Quick::Fixed64),
+            Kind::Fixed32 => (5, Quick::Fixed32),
+            Kind::Bool | Kind::Enum(_) | Kind::Uint32 | Kind::Sint32 | Kind::Int64 | Kind::Uint64 => (0, Quick::Varint),
+        };
+        if number < 16 {
+            table[(number << 3 | wire_type) as usize] = quick;
+        }
+        at += 1;
+    }
+    table
 }
 
 use Kind::{Bool, Bytes, Double, Enum, Fixed32, Fixed64, Id, Int64, Sfixed64, Sint32, Text, Uint32, Uint64};
 
 macro_rules! message {
     ($constant:ident, $name:literal, $($field:expr),+ $(,)?) => {
-        static $constant: Message = Message { name: $name, fields: &[$($field),+] };
+        static $constant: Message = Message { name: $name, fields: &[$($field),+], quick: quick(&[$($field),+]) };
     };
 }
 
@@ -113,7 +163,7 @@ message!(
     one(8, "stringValueStrindex", Uint32),
 );
 message!(ARRAY_VALUE, "ArrayValue", many(1, "values", Kind::Message(&ANY_VALUE)));
-message!(KEY_VALUE_LIST, "KeyValueList", many(1, "values", Kind::Message(&KEY_VALUE)));
+message!(KEY_VALUE_LIST, "KeyValueList", pairs(1, "values"));
 message!(
     KEY_VALUE,
     "KeyValue",
@@ -132,7 +182,7 @@ message!(
 message!(
     RESOURCE,
     "Resource",
-    many(1, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(1, "attributes"),
     one(2, "droppedAttributesCount", Uint32),
     many(3, "entityRefs", Kind::Message(&ENTITY_REF)),
 );
@@ -141,7 +191,7 @@ message!(
     "InstrumentationScope",
     one(1, "name", Text),
     one(2, "version", Text),
-    many(3, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(3, "attributes"),
     one(4, "droppedAttributesCount", Uint32),
 );
 
@@ -180,7 +230,7 @@ message!(
     one(6, "kind", Enum(SPAN_KIND)),
     one(7, "startTimeUnixNano", Fixed64),
     one(8, "endTimeUnixNano", Fixed64),
-    many(9, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(9, "attributes"),
     one(10, "droppedAttributesCount", Uint32),
     many(11, "events", Kind::Message(&EVENT)),
     one(12, "droppedEventsCount", Uint32),
@@ -194,7 +244,7 @@ message!(
     "Event",
     one(1, "timeUnixNano", Fixed64),
     one(2, "name", Text),
-    many(3, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(3, "attributes"),
     one(4, "droppedAttributesCount", Uint32),
 );
 message!(
@@ -203,7 +253,7 @@ message!(
     one(1, "traceId", Id),
     one(2, "spanId", Id),
     one(3, "traceState", Text),
-    many(4, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(4, "attributes"),
     one(5, "droppedAttributesCount", Uint32),
     one(6, "flags", Fixed32),
 );
@@ -258,7 +308,7 @@ message!(
     one(2, "severityNumber", Enum(SEVERITY)),
     one(3, "severityText", Text),
     one(5, "body", Kind::Message(&ANY_VALUE)),
-    many(6, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(6, "attributes"),
     one(7, "droppedAttributesCount", Uint32),
     one(8, "flags", Fixed32),
     one(9, "traceId", Id),
@@ -293,7 +343,7 @@ message!(
     one(9, "histogram", Kind::Message(&HISTOGRAM)),
     one(10, "exponentialHistogram", Kind::Message(&EXPONENTIAL_HISTOGRAM)),
     one(11, "summary", Kind::Message(&SUMMARY)),
-    many(12, "metadata", Kind::Message(&KEY_VALUE)),
+    pairs(12, "metadata"),
 );
 const TEMPORALITY: &[&str] =
     &["AGGREGATION_TEMPORALITY_UNSPECIFIED", "AGGREGATION_TEMPORALITY_DELTA", "AGGREGATION_TEMPORALITY_CUMULATIVE"];
@@ -326,7 +376,7 @@ message!(
     one(4, "asDouble", Double),
     many(5, "exemplars", Kind::Message(&EXEMPLAR)),
     one(6, "asInt", Sfixed64),
-    many(7, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(7, "attributes"),
     one(8, "flags", Uint32),
 );
 message!(
@@ -339,7 +389,7 @@ message!(
     many(6, "bucketCounts", Fixed64),
     many(7, "explicitBounds", Double),
     many(8, "exemplars", Kind::Message(&EXEMPLAR)),
-    many(9, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(9, "attributes"),
     one(10, "flags", Uint32),
     one(11, "min", Double),
     one(12, "max", Double),
@@ -347,7 +397,7 @@ message!(
 message!(
     EXPONENTIAL_HISTOGRAM_POINT,
     "ExponentialHistogramDataPoint",
-    many(1, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(1, "attributes"),
     one(2, "startTimeUnixNano", Fixed64),
     one(3, "timeUnixNano", Fixed64),
     one(4, "count", Fixed64),
@@ -371,7 +421,7 @@ message!(
     one(4, "count", Fixed64),
     one(5, "sum", Double),
     many(6, "quantileValues", Kind::Message(&VALUE_AT_QUANTILE)),
-    many(7, "attributes", Kind::Message(&KEY_VALUE)),
+    pairs(7, "attributes"),
     one(8, "flags", Uint32),
 );
 message!(VALUE_AT_QUANTILE, "ValueAtQuantile", one(1, "quantile", Double), one(2, "value", Double));
@@ -383,5 +433,5 @@ message!(
     one(4, "spanId", Id),
     one(5, "traceId", Id),
     one(6, "asInt", Sfixed64),
-    many(7, "filteredAttributes", Kind::Message(&KEY_VALUE)),
+    pairs(7, "filteredAttributes"),
 );

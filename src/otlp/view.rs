@@ -69,6 +69,13 @@ impl<'a> AnyValue<'a> {
     /// Reads a serialised `AnyValue`; of several values set, the last counts, as in every protobuf `oneof`.
     #[inline]
     pub fn parse(message: &'a [u8]) -> Self {
+        match message {
+            [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len) => Self::String(text),
+            _ => Self::parse_any(message),
+        }
+    }
+
+    fn parse_any(message: &'a [u8]) -> Self {
         let mut found = Self::Empty;
         for field in Fields::new(message) {
             found = match field {
@@ -136,6 +143,24 @@ pub fn key_value(pair: &[u8]) -> (&[u8], AnyValue<'_>) {
 /// Key and serialised `AnyValue` of a serialised `KeyValue`.
 #[inline]
 pub fn raw_key_value(pair: &[u8]) -> (&[u8], &[u8]) {
+    match usual_pair(pair) {
+        Some(usual) => usual,
+        None => unusual_pair(pair),
+    }
+}
+
+/// Key and serialised `AnyValue` of a `KeyValue` as nearly all are written: first the one, then the other, and both
+/// shorter than 128 bytes.
+#[inline]
+pub fn usual_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let Some((&[0x0a, key_len @ ..0x80], rest)) = pair.split_first_chunk() else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(key_len))?;
+    let Some((&[0x12, value_len @ ..0x80], value)) = rest.split_first_chunk() else { return None };
+    (value.len() == usize::from(value_len)).then_some((key, value))
+}
+
+#[inline(never)]
+fn unusual_pair(pair: &[u8]) -> (&[u8], &[u8]) {
     let (mut key, mut value) = (&[][..], &[][..]);
     for field in Fields::new(pair) {
         match field {

@@ -59,6 +59,8 @@ impl Consumer for Stamper {
 struct Stamp;
 
 impl Edit for Stamp {
+    const RECORDS: bool = false;
+
     fn resource(&mut self, group: &ResourceGroup<'_>, patch: &mut Patch) {
         let (mut identity, mut function) = (Identity::default(), false);
         // Keys as they are today; an old key does not count as having said it.

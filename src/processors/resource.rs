@@ -62,6 +62,8 @@ impl Consumer for Resource {
 struct Resources<'a>(&'a Steps);
 
 impl Edit for Resources<'_> {
+    const RECORDS: bool = false;
+
     fn resource(&mut self, group: &ResourceGroup<'_>, patch: &mut Patch) {
         self.0.run(group.resource(), patch);
     }

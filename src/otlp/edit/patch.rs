@@ -47,6 +47,11 @@ impl Patch {
     /// Replaces the attribute, or appends it. Setting one key twice in one patch is the caller's mistake: both stay.
     pub fn set(&mut self, key: &str, value: PatchValue<'_>) {
         self.remove(key);
+        self.append(key, value);
+    }
+
+    /// Appends the attribute, which is known not to be there: cheaper than setting it.
+    pub fn append(&mut self, key: &str, value: PatchValue<'_>) {
         let value_len = value.len();
         let len = bytes_len(key.len()) + bytes_len(value_len);
         let out = &mut self.added;
@@ -121,7 +126,9 @@ impl Patch {
             return true;
         }
         let (mut copied, mut changed) = (0, !self.added.is_empty());
-        let mut fields = Fields::new(message);
+        // Where nothing is to go, nothing is looked at.
+        let drops = self.fields != 0 || !self.ends.is_empty();
+        let mut fields = Fields::new(if drops { message } else { &[] });
         loop {
             let start = message.len() - fields.rest().len();
             let Some((number, value)) = fields.next() else { break };

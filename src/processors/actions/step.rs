@@ -49,16 +49,18 @@ impl Steps {
 
     /// Runs the actions on the attributes of `message` and puts what they change into its `patch`.
     pub fn run(&self, message: &[u8], patch: &mut Patch) {
-        let mut attributes = Working { message, field: patch.field(), changes: Vec::new() };
+        let mut attributes = Working::new(message, patch.field());
         for step in &self.0 {
             step.run(&mut attributes);
         }
+        let there = attributes.there;
         for (key, value) in attributes.changes {
             // The door has checked that keys are text.
-            let Ok(key) = std::str::from_utf8(key) else { continue };
+            let Ok(text) = std::str::from_utf8(key) else { continue };
             match value {
-                Some(value) => patch.set(key, PatchValue::Raw(&value)),
-                None => patch.remove(key),
+                Some(value) if there & mark(key) == 0 => patch.append(text, PatchValue::Raw(&value)),
+                Some(value) => patch.set(text, PatchValue::Raw(&value)),
+                None => patch.remove(text),
             }
         }
     }
@@ -141,10 +143,26 @@ type Change<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
 struct Working<'a> {
     message: &'a [u8],
     field: u32,
+    /// The marks of all keys in the message: one that is not among them is not there.
+    there: u64,
     changes: Vec<Change<'a>>,
 }
 
+/// One bit of 64, by a key's length and end.
+#[inline]
+fn mark(key: &[u8]) -> u64 {
+    let end = key.last_chunk::<2>().map_or(0, |end| u16::from_le_bytes(*end));
+    let mixed = (u64::from(end) ^ (key.len() as u64) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    1 << (mixed >> 58)
+}
+
 impl<'a> Working<'a> {
+    fn new(message: &'a [u8], field: u32) -> Self {
+        let mut working = Self { message, field, there: 0, changes: Vec::new() };
+        working.there = working.original().fold(0, |there, (key, _)| there | mark(key));
+        working
+    }
+
     fn original(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         view::messages(self.message, self.field).map(view::raw_key_value)
     }
@@ -153,6 +171,9 @@ impl<'a> Working<'a> {
     fn get(&self, key: &[u8]) -> Option<Cow<'a, [u8]>> {
         if let Some((_, value)) = self.changes.iter().find(|(changed, _)| *changed == key) {
             return value.clone();
+        }
+        if self.there & mark(key) == 0 {
+            return None;
         }
         self.original().find_map(|(found, value)| (found == key).then_some(Cow::Borrowed(value)))
     }

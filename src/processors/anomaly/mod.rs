@@ -83,7 +83,7 @@ impl Check for Config {
 impl ProcessorConfig for Config {
     fn build(&self, _signal: Signal, next: Next, context: &Context) -> Result<Next, StartError> {
         let core = Core::shared(self, context)?;
-        Ok(Arc::new(Anomaly { core, annotated: self.annotate, next }))
+        Ok(Arc::new(Anomaly { core, annotated: self.annotate, turn: tokio::sync::Mutex::default(), next }))
     }
 
     fn source(&self, outputs: Outputs, context: &Context) -> Result<Option<Box<dyn Running>>, StartError> {
@@ -100,12 +100,16 @@ impl ProcessorConfig for Config {
 struct Anomaly {
     core: Arc<Core>,
     annotated: Annotated,
+    /// Who scores a large batch: there is one model, and several threads would only wait for it, each with memory of
+    /// its own.
+    turn: tokio::sync::Mutex<()>,
     next: Next,
 }
 
 impl Anomaly {
     async fn take(&self, batch: Batch) -> Outcome {
         let annotated = if batch.items > MANY_ITEMS {
+            let _turn = self.turn.lock().await;
             let (core, which, given) = (self.core.clone(), self.annotated, batch.clone());
             // A panic while scoring must not cost telemetry: the batch goes on as it came.
             tokio::task::spawn_blocking(move || score(&core, which, &given)).await.unwrap_or(batch)

@@ -38,6 +38,9 @@ const COME_BACK: Duration = Duration::from_secs(1);
 /// Bodies from here on are checked off the I/O threads: they would hold one for more than half a millisecond.
 const LARGE: usize = 1 << 20;
 
+/// Room for at most so many times what has come is made for what is announced.
+const BELIEVED: usize = 16;
+
 /// How much of a refused body is read, and for how long.
 const HEARD_OUT: usize = 4 << 20;
 const HEARD_OUT_FOR: Duration = Duration::from_secs(1);
@@ -59,6 +62,28 @@ pub struct Door {
     auth: Option<Arc<dyn auth::Server>>,
     unauthenticated: Counter,
     counters: [Counters; 3],
+}
+
+/// A body that has been read, and the room it holds.
+pub struct Read {
+    /// What the protocol puts in front of it.
+    pub prefix: Vec<u8>,
+    /// The rest.
+    pub body: Bytes,
+    /// Given back when dropped.
+    pub admitted: Admitted,
+}
+
+/// A body being read.
+#[derive(Default)]
+struct Gathered {
+    framing: usize,
+    announced: usize,
+    limit: usize,
+    prefix: Vec<u8>,
+    first: Bytes,
+    /// With the first piece, once there is more.
+    whole: BytesMut,
 }
 
 struct Counters {
@@ -105,13 +130,9 @@ impl Door {
         self.outputs.get(signal).is_some()
     }
 
-    /// Reads a whole body of at most the limit and the protocol's own `framing`, admitting its bytes as they come.
-    pub async fn read(
-        &self,
-        body: Incoming,
-        announced: Option<u64>,
-        framing: usize,
-    ) -> Result<(Bytes, Admitted), Heard> {
+    /// Reads a whole body of at most the limit behind the `framing` bytes that the protocol puts first, admitting its
+    /// bytes as they come.
+    pub async fn read(&self, body: Incoming, announced: Option<u64>, framing: usize) -> Result<Read, Heard> {
         let announced = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let limit = self.max_bytes + framing;
         if announced > limit {
@@ -122,8 +143,13 @@ impl Door {
         if !admitted.could_hold(announced) {
             return Err(Ok(Outcome::Overloaded { after: COME_BACK }));
         }
-        match tokio::time::timeout(BODY_DEADLINE, collect(body, limit, announced, &mut admitted)).await {
-            Ok(Ok(bytes)) => Ok((bytes, admitted)),
+        let mut gathered = Gathered { framing, announced, limit, ..Gathered::default() };
+        match tokio::time::timeout(BODY_DEADLINE, collect(body, &mut gathered, &mut admitted)).await {
+            Ok(Ok(())) => {
+                let Gathered { prefix, first, whole, .. } = gathered;
+                let body = if whole.is_empty() { first } else { whole.freeze() };
+                Ok(Read { prefix, body, admitted })
+            }
             Ok(Err(heard)) => Err(heard),
             Err(_) => Err(Err(Refusal::Slow)),
         }
@@ -212,32 +238,51 @@ pub async fn hear_out(mut body: Incoming) {
     let _ = tokio::time::timeout(HEARD_OUT_FOR, rest).await;
 }
 
-async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &mut Admitted) -> Result<Bytes, Heard> {
-    let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
+async fn collect(mut body: Incoming, into: &mut Gathered, admitted: &mut Admitted) -> Result<(), Heard> {
     loop {
         let next = tokio::time::timeout(BODY_PAUSE, body.frame()).await;
         let Some(frame) = next.map_err(|_| Err(Refusal::Slow))? else { break };
         let frame = frame.map_err(|error| Err(Refusal::Malformed(format!("the body broke off: {error}"))))?;
         let Ok(data) = frame.into_data() else { continue };
-        let have = first.as_ref().map_or(whole.len(), Bytes::len) + data.len();
-        if have > limit {
+        let limit = into.limit;
+        if into.len() + data.len() > limit {
             hear_out(body).await;
             return Err(Err(Refusal::TooLarge { limit }));
         }
-        hold(admitted, have)?;
-        match first.take() {
-            None if whole.is_empty() => first = Some(data),
-            None => whole.extend_from_slice(&data),
-            Some(head) => {
-                // Not all that was announced: that may never come.
-                whole.reserve(announced.min(4 * have).max(have));
-                whole.extend_from_slice(&head);
-                whole.extend_from_slice(&data);
-            }
+        hold(admitted, into.len() + data.len())?;
+        into.take(data);
+    }
+    Ok(())
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.prefix.len() + self.first.len().max(self.whole.len())
+    }
+
+    /// Takes the next piece. What comes in one piece is not copied.
+    fn take(&mut self, mut data: Bytes) {
+        let missing = self.framing.saturating_sub(self.prefix.len());
+        self.prefix.extend_from_slice(&data.split_to(missing.min(data.len())));
+        if !self.whole.is_empty() {
+            self.whole.extend_from_slice(&data);
+        } else if self.first.is_empty() {
+            self.first = data;
+        } else if !data.is_empty() {
+            // A sender that only claims to have much to say is not believed at once.
+            let have = self.first.len() + data.len();
+            self.whole.reserve(self.expected().min(have.saturating_mul(BELIEVED)).max(have));
+            self.whole.extend_from_slice(&self.first);
+            self.whole.extend_from_slice(&data);
         }
     }
-    Ok(first.unwrap_or_else(|| whole.freeze()))
+
+    /// How long the body will be, as far as the sender has said.
+    fn expected(&self) -> usize {
+        // gRPC says it in front of the message.
+        let message = self.prefix.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+        self.announced.max(message).min(self.limit)
+    }
 }
 
 fn open(signal: Signal, form: Form, encoding: Encoding, sent: Bytes, limit: usize) -> Result<Batch, Refusal> {

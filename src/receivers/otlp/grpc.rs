@@ -71,18 +71,17 @@ fn is_grpc(content_type: &str) -> bool {
 }
 
 async fn export(door: &Door, signal: Signal, encoding: Encoding, body: Incoming) -> Heard {
-    let (body, admitted) = match door.read(body, None, PREFIX).await {
+    let read = match door.read(body, None, PREFIX).await {
         Ok(read) => read,
         Err(heard) => return heard,
     };
-    let (compressed, message) = unframe(&body)?;
-    let encoding = if compressed { encoding } else { Encoding::Identity };
-    door.take(signal, Form::Protobuf, encoding, message, admitted).await
+    let encoding = if is_compressed(&read.prefix, &read.body)? { encoding } else { Encoding::Identity };
+    door.take(signal, Form::Protobuf, encoding, read.body, read.admitted).await
 }
 
-fn unframe(body: &Bytes) -> Result<(bool, Bytes), Refusal> {
+fn is_compressed(prefix: &[u8], message: &[u8]) -> Result<bool, Refusal> {
     let malformed = |what: &str| Refusal::Malformed(format!("not one gRPC message: {what}"));
-    let Some((&[flag, a, b, c, d], message)) = body.split_first_chunk::<PREFIX>() else {
+    let &[flag, a, b, c, d] = prefix else {
         return Err(malformed("shorter than its prefix"));
     };
     if flag > 1 {
@@ -91,7 +90,7 @@ fn unframe(body: &Bytes) -> Result<(bool, Bytes), Refusal> {
     if message.len() as u64 != u64::from(u32::from_be_bytes([a, b, c, d])) {
         return Err(malformed("its length is not what its prefix says"));
     }
-    Ok((flag == 1, body.slice(PREFIX..)))
+    Ok(flag == 1)
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

@@ -47,7 +47,7 @@ async fn serve(door: &Door, config: &HttpConfig, request: Request<Incoming>) -> 
         Ok((signal, form, encoding)) => {
             let announced = body.size_hint().exact();
             match door.read(body, announced, 0).await {
-                Ok((body, admitted)) => door.take(signal, form, encoding, body, admitted).await,
+                Ok(read) => door.take(signal, form, encoding, read.body, read.admitted).await,
                 Err(heard) => heard,
             }
         }
