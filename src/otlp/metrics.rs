@@ -15,7 +15,7 @@
 //! assert_eq!(writer.finish().items, 1);
 //! ```
 //!
-//! Attributes come as a serialised `KeyValueList` (field 1, repeated), as [`write`](super::write) makes them; so does a
+//! Attributes come as a serialised `KeyValueList` (field 1, repeated), as [`write`](mod@super::write) makes them; so does a
 //! serialised `Resource`.
 
 use bytes::Bytes;
