@@ -8,9 +8,10 @@ use crate::service::Service;
 /// Runs the gateway.
 pub fn run(sources: &Sources) -> Result<(), Failure> {
     let (plan, problems) = sources.load()?;
-    start_logs(&plan);
+    let runtime = runtime()?;
+    let own_telemetry = start_logs(&plan, &runtime)?;
     log_warnings(&problems);
-    runtime()?.block_on(async {
+    let done = runtime.block_on(async {
         let failed = |error: std::io::Error| Failure::Work(format!("cannot listen for signals: {error}"));
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -25,7 +26,9 @@ pub fn run(sources: &Sources) -> Result<(), Failure> {
         }
         service.stop().await;
         Ok(())
-    })
+    });
+    own_telemetry.stop();
+    done
 }
 
 /// A bad configuration changes nothing.

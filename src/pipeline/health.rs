@@ -39,6 +39,7 @@ struct Known {
     pipelines: BTreeMap<String, Pipeline>,
     /// By component, such as `exporter otlp_grpc/tempo`.
     troubles: BTreeMap<String, String>,
+    extensions: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,21 @@ impl Health {
         self.known().pipelines.clear();
     }
 
+    /// Says which extensions run.
+    pub fn started(&self, extensions: Vec<String>) {
+        self.known().extensions = extensions;
+    }
+
+    /// Which extensions run.
+    pub fn extensions(&self) -> Vec<String> {
+        self.known().extensions.clone()
+    }
+
+    /// What every pipeline is made of.
+    pub fn pipelines(&self) -> Vec<(String, Vec<String>)> {
+        self.known().pipelines.iter().map(|(id, pipeline)| (id.clone(), pipeline.components.clone())).collect()
+    }
+
     /// How every pipeline is now.
     pub fn states(&self) -> BTreeMap<String, State> {
         let known = self.known();
@@ -99,11 +115,16 @@ impl Health {
 }
 
 impl Known {
+    /// Its own, and those of its parts, which are called `component[part]`.
+    fn troubles_of(&self, component: &str) -> Vec<String> {
+        let begins =
+            |name: &str| name.strip_prefix(component).is_some_and(|rest| rest.is_empty() || rest.starts_with('['));
+        let troubles = self.troubles.range(component.to_owned()..).take_while(|(name, _)| name.starts_with(component));
+        troubles.filter(|(name, _)| begins(name)).map(|(name, trouble)| format!("{name}: {trouble}")).collect()
+    }
+
     fn degraded(&self, components: &[String]) -> Option<State> {
-        let troubles: Vec<String> = components
-            .iter()
-            .filter_map(|component| Some(format!("{component}: {}", self.troubles.get(component)?)))
-            .collect();
+        let troubles: Vec<String> = components.iter().flat_map(|component| self.troubles_of(component)).collect();
         (!troubles.is_empty()).then(|| State::Degraded(troubles.join("; ")))
     }
 }

@@ -9,6 +9,7 @@ pub mod outcome;
 pub mod probe;
 pub mod queue;
 pub mod retry;
+pub mod watch;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

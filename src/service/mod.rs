@@ -5,7 +5,7 @@
 //! runs, and only when nothing can fail any more exchanges it: unchanged receivers keep listening, unchanged exporters
 //! keep their queues, and what `anomaly` has learned is shared by id.
 
-mod metrics_endpoint;
+mod own_metrics;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,6 +22,7 @@ use crate::{
         component::{Context, Id, Outputs, ReceiverConfig, Running, Shared, StartError},
         fan_out::FanOut,
         health::{Health, State},
+        watch,
     },
     registry::{Plan, Planned},
     telemetry::Metrics,
@@ -45,7 +46,7 @@ pub struct Service {
     graph: Graph,
     receivers: BTreeMap<Id, RunningReceiver>,
     extensions: Vec<(Id, Box<dyn Running>)>,
-    own_metrics: Option<Box<dyn Running>>,
+    own_metrics: Vec<Box<dyn Running>>,
     metrics: Metrics,
     shared: Shared,
     health: Arc<Health>,
@@ -73,7 +74,7 @@ struct BuiltPipeline {
     head: Next,
     /// In the order batches meet them.
     processors: Vec<Next>,
-    /// Processors and exporters as [`Context::component`] names them.
+    /// Receivers, processors and exporters as [`Context::component`] names them.
     components: Vec<String>,
 }
 
@@ -96,7 +97,7 @@ impl Service {
             graph: Graph::default(),
             receivers: BTreeMap::new(),
             extensions: Vec::new(),
-            own_metrics: None,
+            own_metrics: Vec::new(),
             metrics,
             shared,
             health,
@@ -115,12 +116,13 @@ impl Service {
 
     async fn bring_up(&mut self, plan: &Plan, feed: Feed) -> Result<(), StartError> {
         if feed == Feed::Receivers {
-            self.own_metrics = metrics_endpoint::serve(&plan.root.service.telemetry.metrics, &self.metrics).await?;
+            self.own_metrics = own_metrics::start(&plan.root.service.telemetry, &self.base, &self.metrics).await?;
         }
         for id in plan.root.service.extensions.iter().map(|reference| &reference.id) {
             let Some(planned) = plan.extensions.get(id) else { continue };
             let running = planned.config.start(&self.context("extension", id)).await?;
             self.extensions.push((id.clone(), running));
+            self.health.started(self.extensions.iter().map(|(id, _)| id.to_string()).collect());
         }
         self.graph = self.build(plan)?;
         if feed == Feed::Receivers {
@@ -182,15 +184,19 @@ impl Service {
         Ok(())
     }
 
-    /// Extensions and the metrics endpoint live as long as the process.
+    /// Extensions and own telemetry live as long as the process.
     fn check_fixed(&self, plan: &Plan) -> Result<(), StartError> {
         let nodes = |plan: &Plan| -> Vec<(Id, Node)> {
             plan.extensions.iter().map(|(id, planned)| (id.clone(), planned.node.clone())).collect()
         };
-        if nodes(plan) == nodes(&self.plan) {
+        let fixed = if nodes(plan) != nodes(&self.plan) {
+            "extensions"
+        } else if plan.root.service.telemetry != self.plan.root.service.telemetry {
+            "service::telemetry"
+        } else {
             return Ok(());
-        }
-        let reason = "extensions cannot be changed by a reload; restart the gateway".to_owned();
+        };
+        let reason = format!("{fixed} cannot be changed by a reload; restart the gateway");
         Err(StartError { component: "service".to_owned(), reason })
     }
 
@@ -272,12 +278,13 @@ impl Service {
             let mut processors = Vec::new();
             for Reference { id, .. } in pipeline.processors.iter().rev() {
                 let Some(planned) = plan.processors.get(id) else { continue };
-                head = planned.config.build(pipeline.id.signal, head, &self.context("processor", id))?;
+                let (signal, context) = (pipeline.id.signal, self.context("processor", id));
+                head = watch::processor(signal, head, &context, |next| planned.config.build(signal, next, &context))?;
                 processors.insert(0, head.clone());
             }
             let receivers: Vec<Id> = pipeline.receivers.iter().map(|from| from.id.clone()).collect();
             let fed_by_receivers = pipeline.receivers.iter().any(|from| from.kind == Kind::Receiver);
-            let components = pipeline.processors.iter().chain(&pipeline.exporters);
+            let components = pipeline.receivers.iter().chain(&pipeline.processors).chain(&pipeline.exporters);
             let components = components.map(|part| format!("{} {}", part.kind.name(), part.id)).collect();
             graph.pipelines.push(BuiltPipeline {
                 id: pipeline.id.clone(),
@@ -310,7 +317,7 @@ impl Service {
         for (_, extension) in self.extensions.drain(..).rev() {
             stop_within(STOP_DEADLINE, extension.as_ref()).await;
         }
-        if let Some(own_metrics) = self.own_metrics.take() {
+        for own_metrics in self.own_metrics.drain(..) {
             stop_within(STOP_DEADLINE, own_metrics.as_ref()).await;
         }
         tracing::info!("stopped");
@@ -343,7 +350,8 @@ impl Graph {
                 .pipelines
                 .iter()
                 .filter(|pipeline| pipeline.id.signal == signal && pipeline.receivers.contains(receiver));
-            outputs.set(signal, FanOut::over(fed.map(|pipeline| pipeline.head.clone()).collect()));
+            let next = FanOut::over(fed.map(|pipeline| pipeline.head.clone()).collect());
+            outputs.set(signal, next.map(|next| watch::receiver(&receiver.to_string(), next)));
         }
     }
 
