@@ -6,6 +6,8 @@ pub mod check;
 pub mod compression;
 pub mod edit;
 pub mod json;
+pub mod partition;
+pub mod points;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

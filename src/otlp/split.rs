@@ -7,9 +7,9 @@ use super::{
 };
 
 /// Field number of what repeats at each level: resources, scopes, records.
-const RESOURCES: u32 = 1;
-const SCOPES: u32 = 2;
-const RECORDS: u32 = 2;
+pub(super) const RESOURCES: u32 = 1;
+pub(super) const SCOPES: u32 = 2;
+pub(super) const RECORDS: u32 = 2;
 /// Field numbers in `Metric` of the kinds of data, and of their points.
 const METRIC_DATA: [u32; 5] = [5, 7, 9, 10, 11];
 const POINTS: u32 = 1;
@@ -43,7 +43,7 @@ impl Cutter {
             let mut scope_body = scope_head.clone();
             let mut any = false;
             for record in records {
-                let items = self.items_in(record);
+                let items = items_in(self.signal, record);
                 if self.items > 0 && self.items + items > self.max {
                     if any {
                         wire::put_bytes(&mut body, SCOPES, &scope_body);
@@ -62,17 +62,6 @@ impl Cutter {
         wire::put_bytes(&mut self.request, RESOURCES, &body);
     }
 
-    fn items_in(&self, record: &[u8]) -> usize {
-        if self.signal != Signal::Metrics {
-            return 1;
-        }
-        let data = Fields::new(record).filter_map(|(number, value)| match value {
-            Value::Bytes(data) if METRIC_DATA.contains(&number) => Some(data),
-            _ => None,
-        });
-        data.map(|data| Fields::new(data).filter(|(number, _)| *number == POINTS).count()).sum()
-    }
-
     fn cut(&mut self) {
         let body = std::mem::take(&mut self.request).into();
         self.out.push(Batch { signal: self.signal, body, items: std::mem::take(&mut self.items) });
@@ -86,8 +75,20 @@ impl Cutter {
     }
 }
 
+/// How many items a serialised span, log record or metric is.
+pub(super) fn items_in(signal: Signal, record: &[u8]) -> usize {
+    if signal != Signal::Metrics {
+        return 1;
+    }
+    let data = Fields::new(record).filter_map(|(number, value)| match value {
+        Value::Bytes(data) if METRIC_DATA.contains(&number) => Some(data),
+        _ => None,
+    });
+    data.map(|data| Fields::new(data).filter(|(number, _)| *number == POINTS).count()).sum()
+}
+
 /// All fields of `message` but those numbered `repeated`, serialised, and those.
-fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
+pub(super) fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
     let (mut head, mut parts) = (Vec::new(), Vec::new());
     for (number, value) in Fields::new(message) {
         match value {
@@ -98,7 +99,7 @@ fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
     (head, parts)
 }
 
-fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
+pub(super) fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
     let tag = u64::from(number) << 3;
     match value {
         Value::Varint(value) => {
