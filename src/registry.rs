@@ -64,6 +64,7 @@ enum Parse {
 
 const ALL: &[Signal] = &Signal::ALL;
 const LOGS: &[Signal] = &[Signal::Logs];
+const METRICS: &[Signal] = &[Signal::Metrics];
 const TRACES_AND_LOGS: &[Signal] = &[Signal::Traces, Signal::Logs];
 
 /// Every component this binary has.
@@ -93,6 +94,8 @@ pub const COMPONENTS: &[Component] = &[
         summary: "writes to the gateway's own log", parse: Parse::Exporter(exporter::<exporters::debug::Config>) },
     Component { name: "file", aliases: &[], kind: Kind::Exporter, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "OTLP JSON lines or length-prefixed protobuf, rotated", parse: Parse::Exporter(exporter::<exporters::file::Config>) },
+    Component { name: "prometheus", aliases: &[], kind: Kind::Exporter, signals: METRICS, produces: &[], stability: Stability::Alpha,
+        summary: "the latest value of every series, for Prometheus to scrape", parse: Parse::Exporter(exporter::<exporters::prometheus::Config>) },
     Component { name: "webhook", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
         summary: "posts each alert as readable JSON", parse: Parse::Exporter(exporter::<exporters::webhook::Config>) },
 

@@ -7,6 +7,7 @@ pub mod debug;
 pub mod file;
 pub mod otlp_grpc;
 pub mod otlp_http;
+pub mod prometheus;
 pub mod webhook;
 
 mod answer;
