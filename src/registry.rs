@@ -96,6 +96,8 @@ pub const COMPONENTS: &[Component] = &[
         summary: "OTLP JSON lines or length-prefixed protobuf, rotated", parse: Parse::Exporter(exporter::<exporters::file::Config>) },
     Component { name: "prometheus", aliases: &[], kind: Kind::Exporter, signals: METRICS, produces: &[], stability: Stability::Alpha,
         summary: "the latest value of every series, for Prometheus to scrape", parse: Parse::Exporter(exporter::<exporters::prometheus::Config>) },
+    Component { name: "prometheus_remote_write", aliases: &["prometheusremotewrite"], kind: Kind::Exporter, signals: METRICS, produces: &[],
+        stability: Stability::Alpha, summary: "Prometheus remote write 1.0", parse: Parse::Exporter(exporter::<exporters::prometheus_remote_write::Config>) },
     Component { name: "webhook", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
         summary: "posts each alert as readable JSON", parse: Parse::Exporter(exporter::<exporters::webhook::Config>) },
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Url, redirect};
 
 use super::{answer, tls};
@@ -100,8 +100,16 @@ pub fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result
     built.map_err(|error| context.error(format!("cannot make an HTTP client: {}", causes(&error))))
 }
 
-/// Sends a request and says what its answer means.
+/// Sends a request and says what its answer means to OTLP.
 pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
+    exchange(request, answer::of_http).await
+}
+
+/// Sends a request and lets `means` say what its answer means; no answer is a reason to come back.
+pub async fn exchange(
+    request: reqwest::RequestBuilder,
+    means: fn(StatusCode, &HeaderMap, &[u8]) -> Outcome,
+) -> Outcome {
     let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error) };
     match request.send().await {
         Ok(mut response) => {
@@ -115,7 +123,7 @@ pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
                     Err(error) => return away(error),
                 }
             }
-            answer::of_http(status, &headers, &body)
+            means(status, &headers, &body)
         }
         Err(error) => away(error),
     }

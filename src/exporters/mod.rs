@@ -8,6 +8,7 @@ pub mod file;
 pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod prometheus;
+pub mod prometheus_remote_write;
 pub mod webhook;
 
 mod answer;
