@@ -94,6 +94,8 @@ pub const COMPONENTS: &[Component] = &[
         summary: "writes to the gateway's own log", parse: Parse::Exporter(exporter::<exporters::debug::Config>) },
     Component { name: "file", aliases: &[], kind: Kind::Exporter, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "OTLP JSON lines or length-prefixed protobuf, rotated", parse: Parse::Exporter(exporter::<exporters::file::Config>) },
+    Component { name: "load_balancing", aliases: &["loadbalancing"], kind: Kind::Exporter, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "the same key always to the same one of several gateways", parse: Parse::Exporter(exporter::<exporters::load_balancing::Config>) },
     Component { name: "prometheus", aliases: &[], kind: Kind::Exporter, signals: METRICS, produces: &[], stability: Stability::Alpha,
         summary: "the latest value of every series, for Prometheus to scrape", parse: Parse::Exporter(exporter::<exporters::prometheus::Config>) },
     Component { name: "prometheus_remote_write", aliases: &["prometheusremotewrite"], kind: Kind::Exporter, signals: METRICS, produces: &[],

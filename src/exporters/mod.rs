@@ -5,6 +5,7 @@
 
 pub mod debug;
 pub mod file;
+pub mod load_balancing;
 pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod prometheus;

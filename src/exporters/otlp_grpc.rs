@@ -169,8 +169,9 @@ impl Config {
     }
 }
 
-impl ExporterConfig for Config {
-    fn build(&self, context: &Context) -> Result<Next, StartError> {
+impl Config {
+    /// What sends one batch, without queue and retries.
+    pub(super) fn sender(&self, context: &Context) -> Result<Next, StartError> {
         let uri = self.uri().map_err(|reason| context.error(format!("endpoint {reason}")))?;
         let secure = uri.scheme_str() == Some("https");
         let mut endpoint = Endpoint::from(uri)
@@ -189,14 +190,19 @@ impl ExporterConfig for Config {
         if secure {
             endpoint = self.tls.for_tonic(endpoint, context)?;
         }
-        let send = Arc::new(Sender {
+        Ok(Arc::new(Sender {
             channel: ArcSwap::from_pointee(endpoint.connect_lazy()),
             endpoint,
             encoding: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
             headers: header_map(&self.headers),
             timeout: self.timeout,
-        });
-        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+        }))
+    }
+}
+
+impl ExporterConfig for Config {
+    fn build(&self, context: &Context) -> Result<Next, StartError> {
+        Ok(sending(self.sender(context)?, &self.sending_queue, &self.retry_on_failure, context))
     }
 }
 
