@@ -107,6 +107,10 @@ pub const COMPONENTS: &[Component] = &[
         summary: "answers whether every pipeline works", parse: Parse::Extension(extension::<extensions::health_check::Config>) },
     Component { name: "file_storage", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
         summary: "an embedded store for state that survives restarts", parse: Parse::Extension(extension::<extensions::file_storage::Config>) },
+    Component { name: "zpages", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Alpha,
+        summary: "pages about the running gateway", parse: Parse::Extension(extension::<extensions::zpages::Config>) },
+    Component { name: "pprof", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Alpha,
+        summary: "CPU profiles of the gateway itself", parse: Parse::Extension(extension::<extensions::pprof::Config>) },
 ];
 
 /// A component's typed configuration, and what it was typed from, to tell whether a reload changed it.
