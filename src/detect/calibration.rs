@@ -2,8 +2,9 @@
 //!
 //! The unit of calibration is the highest score of one function on one day: a noisy function counts once a day, and
 //! dependence within the day does not matter. Scores are standardised within strata (decade of the invocation rate ×
-//! age of the deploy) by a peaks-over-threshold tail, `Z = −log2 P(max ≥ S)`. The line is drawn by conformal risk
-//! control (Angelopoulos et al. 2022) on whole fleet-days: the smallest `t` with
+//! age of the function and its deploy) by a peaks-over-threshold tail, `Z = −log2 P(max ≥ S)`; a stratum leans on all of
+//! its age, and an age on what is believed of it beforehand, the more the fewer function-days it has. The line is drawn
+//! by conformal risk control (Angelopoulos et al. 2022) on whole fleet-days: the smallest `t` with
 //!
 //! `(Σ_d min(B, #{Z on day d > t}) + B) / (D + 1) ≤ r`,
 //!
@@ -18,15 +19,18 @@ use std::collections::VecDeque;
 pub const WINDOW_DAYS: usize = 28;
 /// Decades of invocations a day: under 10, under 100, …
 const DECADES: usize = 6;
-/// With the age of the deploy: younger than a day, or older.
-pub const STRATA: usize = DECADES * 2;
+/// Ages of a function and its deploy.
+const AGES: usize = 3;
+/// Decades × ages.
+pub const STRATA: usize = DECADES * AGES;
 /// Scores above this quantile are the tail.
 const TAIL: f64 = 0.1;
-/// A stratum with fewer function-days borrows the fleet's.
-const LEAST_UNITS: usize = 40;
-/// What is believed before there is history, worth so many function-days.
+/// What is believed of a stratum beforehand is worth so many function-days.
 const PRIOR_WEIGHT: f64 = 40.0;
+/// Of a function that is known well.
 const PRIOR: Fit = Fit { start: 10.0, tail: TAIL, scale: 4.0 };
+/// Of one that is still being met: its rare paths all look like news.
+const LEARNING_PRIOR: Fit = Fit { start: 16.0, tail: TAIL, scale: 6.0 };
 /// A tail is never believed to be thinner than this, bits.
 const LEAST_SCALE: f64 = 1.5;
 /// Above the line that the days ask for: the rule that scored them has learned since.
@@ -69,10 +73,44 @@ pub struct Calibration {
     lines: Lines,
 }
 
+/// How far a function is known. The stratum it makes is part of the saved model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Known, and as it was.
+    Settled,
+    /// Known, with a version younger than a day.
+    FreshDeploy,
+    /// Not known for long.
+    Learning,
+}
+
+impl Age {
+    const ALL: [Self; AGES] = [Self::Settled, Self::FreshDeploy, Self::Learning];
+
+    const fn prior(self) -> Fit {
+        match self {
+            Self::Settled | Self::FreshDeploy => PRIOR,
+            Self::Learning => LEARNING_PRIOR,
+        }
+    }
+
+    fn strata(self) -> impl Iterator<Item = usize> {
+        (0..DECADES).map(move |decade| usize::from(stratum_of(decade, self)))
+    }
+}
+
 /// Which stratum a function is in.
-pub fn stratum(invocations_a_day: u32, young_deploy: bool) -> u8 {
-    let decade = invocations_a_day.max(1).ilog10().min(DECADES as u32 - 1);
-    (decade * 2 + u32::from(young_deploy)) as u8
+pub fn stratum(invocations_a_day: u32, age: Age) -> u8 {
+    stratum_of((invocations_a_day.max(1).ilog10() as usize).min(DECADES - 1), age)
+}
+
+const fn stratum_of(decade: usize, age: Age) -> u8 {
+    let stratum = match age {
+        Age::Settled => decade * 2,
+        Age::FreshDeploy => decade * 2 + 1,
+        Age::Learning => DECADES * 2 + decade,
+    };
+    stratum as u8
 }
 
 impl Calibration {
@@ -80,6 +118,7 @@ impl Calibration {
     pub fn new(budget_per_day: f64) -> Self {
         let lines = Lines { page: f64::INFINITY, queue: f64::INFINITY };
         let mut calibration = Self { budget_per_day, days: VecDeque::new(), fits: [PRIOR; STRATA], lines };
+        calibration.refit();
         calibration.redraw(0);
         calibration
     }
@@ -134,9 +173,14 @@ impl Calibration {
                 scores.push(unit.score);
             }
         }
-        let everything = Fit::of(by_stratum.iter().flatten().copied().collect());
-        for (fit, scores) in self.fits.iter_mut().zip(by_stratum) {
-            *fit = if scores.len() >= LEAST_UNITS { Fit::of(scores) } else { everything };
+        for age in Age::ALL {
+            let of_age = age.strata().filter_map(|stratum| by_stratum.get(stratum)).flatten().copied().collect();
+            let of_age = Fit::of(of_age, age.prior());
+            for stratum in age.strata() {
+                if let (Some(fit), Some(scores)) = (self.fits.get_mut(stratum), by_stratum.get_mut(stratum)) {
+                    *fit = Fit::of(std::mem::take(scores), of_age);
+                }
+            }
         }
     }
 
@@ -182,15 +226,16 @@ fn exceedances_allowed(budget: f64, losses: f64, days: usize) -> Option<usize> {
 }
 
 impl Fit {
-    fn of(mut scores: Vec<f32>) -> Self {
+    /// Of function-days' highest scores, leaning on what is believed beforehand.
+    fn of(mut scores: Vec<f32>, prior: Self) -> Self {
         scores.sort_by(f32::total_cmp);
         let n = scores.len();
         let place = ((n as f64) * (1.0 - TAIL)) as usize;
-        let Some(start) = scores.get(place).map(|start| f64::from(*start)) else { return PRIOR };
+        let Some(start) = scores.get(place).map(|start| f64::from(*start)) else { return prior };
         let excesses: Vec<f64> = scores.iter().skip(place).map(|score| f64::from(*score) - start).collect();
         let scale = excesses.iter().sum::<f64>() / excesses.len().max(1) as f64;
         let blend = |own: f64, prior: f64| (own * n as f64 + prior * PRIOR_WEIGHT) / (n as f64 + PRIOR_WEIGHT);
-        Self { start: blend(start, PRIOR.start), tail: TAIL, scale: blend(scale, PRIOR.scale).max(LEAST_SCALE) }
+        Self { start: blend(start, prior.start), tail: TAIL, scale: blend(scale, prior.scale).max(LEAST_SCALE) }
     }
 
     fn bits(&self, score: f64) -> f64 {

@@ -229,7 +229,7 @@ impl Detector {
     /// The tier of a score, and the score in standardised bits.
     fn judge(&mut self, seen: &Observation<'_>, score: f64, epoch: &Epoch, now: Nanos) -> (Option<Tier>, f64) {
         let Some(function) = self.functions.get_mut(&seen.function) else { return (None, 0.0) };
-        let stratum = function.stratum(function.is_young(epoch, now));
+        let stratum = function.stratum(epoch, now);
         let standardised = self.calibration.standardise(stratum, score);
         let today = &mut function.today;
         today.stratum = stratum;
@@ -256,6 +256,7 @@ impl Detector {
 
     fn learn(&mut self, seen: &Observation<'_>, epoch: &Epoch, shape: u64, suspicious: bool, now: Nanos) {
         let Some(function) = self.functions.get_mut(&seen.function) else { return };
+        let succeeded = seen.complete && !seen.failed;
         for touch in seen.touches {
             let key = touch.key;
             let n = function.standing_behind(epoch, key.family, key.risk, now) as u32;
@@ -263,7 +264,7 @@ impl Detector {
             if !function.keys.map.contains_key(&key.hash) {
                 self.fleet.meet(key.hash, key.family, key.risk, key.name);
             }
-            let at = When { now, n, epoch: epoch.number, quarantined_until };
+            let at = When { now, n, epoch: epoch.number, succeeded, quarantined_until };
             if function.keys.learn(key.hash, key.family, key.risk, touch.count, &at) {
                 self.fleet.learn(key.hash, function.peers);
             }
@@ -283,7 +284,7 @@ impl Detector {
                 }
             }
         }
-        function.count(epoch);
+        function.count(epoch, succeeded);
     }
 }
 
@@ -373,26 +374,30 @@ impl Scoring<'_> {
         let standing = self.function.standing_n(&self.epoch, Risk::Read, self.now);
         let all = f64::from(self.function.n);
         let order = &self.function.order;
-        let mut draft = |feature, absent, bits: f64, seen_in: u32| {
-            if bits > 0.0 {
-                let (seen_in, out_of) = (u64::from(seen_in), u64::from(self.function.n));
-                drafts.push(Draft { absent, bits, seen_in, out_of, ..Draft::of(feature) });
+        let mut draft = |draft: Draft| {
+            if draft.bits > 0.0 {
+                drafts.push(draft);
             }
         };
+        let out_of = u64::from(self.function.n);
         let shape_bits = order.shape_surprise(standing, all);
-        draft(Feature::Shape, 0, shape_bits - EVERYDAY, 0);
+        draft(Draft { bits: shape_bits - EVERYDAY, out_of, ..Draft::of(Feature::Shape) });
         if let Some((_, bits)) = order.surprise(self.seen.steps) {
             // A transition cannot be more surprising than the shapes it was learned from are many.
-            draft(Feature::Order, 0, bits.min(shape_bits) - EVERYDAY, 0);
+            draft(Draft { bits: bits.min(shape_bits) - EVERYDAY, out_of, ..Draft::of(Feature::Order) });
         }
-        // Failures and early exits are shapes of their own; a fresh version may have dropped the call.
+        // What failed may not have come that far; a fresh version may have dropped the call.
         if self.seen.failed || self.epoch.n < MANDATORY_FROM {
             return;
         }
-        for (hash, count) in &self.function.mandatory {
+        let all = self.function.n_succeeded;
+        for hash in &self.function.mandatory {
             if self.seen.touches.iter().all(|touch| touch.key.hash != *hash) {
-                let never = f64::from(self.function.n.saturating_sub(*count)) + 1.0;
-                draft(Feature::Missing, *hash, ((all + 1.0) / never).log2() - EVERYDAY, *count);
+                let had = self.function.keys.map.get(hash).map_or(0, |key| key.succeeded);
+                let lacked = f64::from(all.saturating_sub(had)) + 1.0;
+                let bits = ((f64::from(all) + 1.0) / lacked).log2() - EVERYDAY;
+                let (seen_in, out_of) = (u64::from(had), u64::from(all));
+                draft(Draft { absent: *hash, bits, seen_in, out_of, ..Draft::of(Feature::Missing) });
             }
         }
     }

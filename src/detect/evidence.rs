@@ -17,12 +17,13 @@ enum Group {
     Who,
     Failure,
     Structure,
+    Absence,
     Volume,
     Time,
 }
 
 impl Group {
-    const ALL: [(Self, f64); 7] = [
+    const ALL: [(Self, f64); 8] = [
         // The weights temper what benign change moves most: outages bring errors and long durations, refactorings
         // new orders.
         (Self::What, 1.0),
@@ -30,6 +31,7 @@ impl Group {
         (Self::Who, 0.6),
         (Self::Failure, 0.4),
         (Self::Structure, 0.5),
+        (Self::Absence, 1.0),
         (Self::Volume, 0.8),
         (Self::Time, 0.5),
     ];
@@ -42,7 +44,8 @@ impl Group {
                 Some(Family::Error | Family::LogTemplate) => Self::Failure,
                 _ => Self::What,
             },
-            Feature::Order | Feature::Shape | Feature::Missing => Self::Structure,
+            Feature::Order | Feature::Shape => Self::Structure,
+            Feature::Missing => Self::Absence,
             Feature::Repeats => Self::Volume,
             Feature::Magnitude(quantity) => match quantity {
                 Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::MemoryMb | Quantity::InitUs => Self::Time,
@@ -80,7 +83,7 @@ impl Draft {
     }
 }
 
-/// Merges within groups, adds over groups; the drafts' bits become their shares of the sum.
+/// Merges within groups, adds over groups; the drafts' bits become their parts of the sum.
 pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
     let mut total = 0.0;
     // A new operation makes a new shape: structure then says nothing of its own, but for what is missing.
@@ -89,20 +92,29 @@ pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
         drafts.retain(|draft| !matches!(draft.feature, Feature::Order | Feature::Shape));
     }
     for (wanted, weight) in Group::ALL {
-        let bits = drafts.iter().filter(|draft| group(draft, seen) == wanted).map(|draft| draft.bits);
-        let (count, sum, highest) =
-            bits.fold((0_u32, 0.0, 0.0_f64), |(count, sum, highest), bits| (count + 1, sum + bits, highest.max(bits)));
-        if sum <= 0.0 {
-            continue;
-        }
-        let corroboration = (CORROBORATION * f64::from(count).log2()).min(MOST_CORROBORATION);
-        let merged = weight * (highest + corroboration).min(sum);
-        total += merged;
-        for draft in drafts.iter_mut().filter(|draft| group(draft, seen) == wanted) {
-            draft.bits *= merged / sum;
-        }
+        total += merge(drafts, seen, wanted, weight);
     }
     total
+}
+
+/// Merges one group: the strongest keeps its weight, the others share what they corroborate. Returns the sum.
+fn merge(drafts: &mut [Draft], seen: &Observation<'_>, wanted: Group, weight: f64) -> f64 {
+    let (mut count, mut sum, mut strongest) = (0_u32, 0.0, None);
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| group(draft, seen) == wanted) {
+        (count, sum) = (count + 1, sum + draft.bits);
+        if strongest.is_none_or(|(_, bits)| draft.bits > bits) {
+            strongest = Some((place, draft.bits));
+        }
+    }
+    let Some((strongest, highest)) = strongest.filter(|_| sum > 0.0) else { return 0.0 };
+    let corroboration = (CORROBORATION * f64::from(count).log2()).min(MOST_CORROBORATION);
+    let merged = (highest + corroboration).min(sum);
+    let others = (sum - highest).max(f64::MIN_POSITIVE);
+    for (place, draft) in drafts.iter_mut().enumerate().filter(|(_, draft)| group(draft, seen) == wanted) {
+        let share = if place == strongest { highest } else { draft.bits / others * (merged - highest) };
+        draft.bits = weight * share;
+    }
+    weight * merged
 }
 
 fn group(draft: &Draft, seen: &Observation<'_>) -> Group {

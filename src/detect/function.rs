@@ -2,7 +2,7 @@
 
 use super::{
     DAY,
-    calibration::{self, Unit},
+    calibration::{self, Age, Unit},
     keys::Keys,
     magnitude::Magnitudes,
     observation::{Family, Nanos, Risk},
@@ -13,6 +13,8 @@ use super::{
 const MOST_EPOCHS: usize = 8;
 /// A deploy is young for a day.
 const YOUNG: Nanos = DAY;
+/// A function is being met for so long.
+const LEARNING: Nanos = 3 * DAY;
 /// What the time before a deploy counts for graver keys while the deploy is young, and for all keys after that.
 const GRAVE_SHARE: f64 = 0.25;
 const SETTLED_SHARE: f64 = 0.5;
@@ -48,6 +50,8 @@ pub struct Function {
     pub peers: u64,
     /// Invocations, all versions.
     pub n: u32,
+    /// Those that succeeded.
+    pub n_succeeded: u32,
     /// Log records' invocations.
     pub n_logs: u32,
     /// Newest last.
@@ -55,8 +59,8 @@ pub struct Function {
     pub keys: Keys,
     pub order: Order,
     pub magnitudes: Magnitudes,
-    /// Keys that are nearly always there, with the invocations that had them.
-    pub mandatory: Vec<(u64, u32)>,
+    /// Keys that successful invocations nearly always have.
+    pub mandatory: Vec<u64>,
     pub today: Today,
     /// Invocations of the day before.
     pub yesterday: u32,
@@ -81,13 +85,14 @@ impl Function {
     }
 
     /// Counts an invocation of an epoch.
-    pub fn count(&mut self, epoch: &Epoch) {
+    pub fn count(&mut self, epoch: &Epoch, succeeded: bool) {
         self.n = self.n.saturating_add(1);
+        self.n_succeeded = self.n_succeeded.saturating_add(u32::from(succeeded));
         if let Some(known) = self.epochs.iter_mut().find(|known| known.version == epoch.version) {
             known.n = known.n.saturating_add(1);
         }
         if self.n.is_multiple_of(MANDATORY_EVERY) {
-            self.mandatory = self.keys.mandatory(self.n, epoch.number);
+            self.mandatory = self.keys.mandatory(self.n_succeeded, epoch.number);
         }
     }
 
@@ -127,7 +132,15 @@ impl Function {
     }
 
     /// The stratum at this moment.
-    pub fn stratum(&self, young: bool) -> u8 {
-        calibration::stratum(self.today.invocations.max(self.yesterday), young)
+    pub fn stratum(&self, epoch: &Epoch, now: Nanos) -> u8 {
+        let first_seen = self.epochs.first().map_or(now, |first| first.began);
+        let age = if now < first_seen.saturating_add(LEARNING) {
+            Age::Learning
+        } else if self.is_young(epoch, now) {
+            Age::FreshDeploy
+        } else {
+            Age::Settled
+        };
+        calibration::stratum(self.today.invocations.max(self.yesterday), age)
     }
 }

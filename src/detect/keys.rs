@@ -22,6 +22,8 @@ pub struct Key {
     pub risk: Risk,
     /// Invocations that had it.
     pub count: u32,
+    /// Those that succeeded.
+    pub succeeded: u32,
     /// When it was first seen, while it is not learned yet; 0 once it is.
     pub born: Nanos,
     /// Invocations that stood behind its surprise then, and do until it is learned.
@@ -90,6 +92,7 @@ impl Keys {
             key.born = 0;
         }
         key.count = key.count.saturating_add(1);
+        key.succeeded = key.succeeded.saturating_add(u32::from(at.succeeded));
         key.epoch = at.epoch;
         if let Some(bucket) = key.repeats.get_mut(log2_bucket(repeats)) {
             *bucket = bucket.saturating_add(1);
@@ -125,17 +128,16 @@ impl Keys {
         true
     }
 
-    /// Keys that are nearly always there: `(hash, invocations that had it)`.
-    pub fn mandatory(&self, n: u32, epoch: u32) -> Vec<(u64, u32)> {
+    /// Keys that nearly all `n` successful invocations had.
+    pub fn mandatory(&self, n: u32, epoch: u32) -> Vec<u64> {
         const NEARLY_ALWAYS: f64 = 0.99;
         const MOST: usize = 24;
         let wanted = |key: &Key| {
             matches!(key.family, Family::Operation | Family::Resource | Family::Destination | Family::Edge)
                 && key.epoch == epoch
-                && f64::from(key.count) >= NEARLY_ALWAYS * f64::from(n)
+                && f64::from(key.succeeded) >= NEARLY_ALWAYS * f64::from(n)
         };
-        let mut mandatory: Vec<(u64, u32)> =
-            self.map.iter().filter(|(_, key)| wanted(key)).map(|(hash, key)| (*hash, key.count)).collect();
+        let mut mandatory: Vec<u64> = self.map.iter().filter(|(_, key)| wanted(key)).map(|(hash, _)| *hash).collect();
         mandatory.sort_unstable();
         mandatory.truncate(MOST);
         mandatory
@@ -164,6 +166,8 @@ pub struct When {
     /// Invocations that stand behind the surprise of a new key.
     pub n: u32,
     pub epoch: u32,
+    /// Whether the invocation is over and did not fail.
+    pub succeeded: bool,
     /// Not learned before this; 0 for what looks ordinary.
     pub quarantined_until: Nanos,
 }
@@ -174,6 +178,7 @@ impl Key {
             family,
             risk,
             count: 0,
+            succeeded: 0,
             born: at.now.max(1),
             born_n: at.n,
             quarantined_until: at.quarantined_until,

@@ -161,6 +161,7 @@ fn save_function(hash: u64, function: &Function) -> proto::Function {
         family: key.family as u32,
         risk: key.risk as u32,
         count: key.count,
+        succeeded: key.succeeded,
         born_unix_nano: key.born,
         born_n: key.born_n,
         quarantined_until_unix_nano: key.quarantined_until,
@@ -182,6 +183,7 @@ fn save_function(hash: u64, function: &Function) -> proto::Function {
         hash,
         peers: function.peers,
         n: function.n,
+        n_succeeded: function.n_succeeded,
         n_logs: function.n_logs,
         epochs: function.epochs.iter().map(epoch).collect(),
         keys: function.keys.map.iter().map(key).collect(),
@@ -244,6 +246,7 @@ fn load_function(saved: proto::Function) -> (u64, Function) {
     let mut function = Function {
         peers: saved.peers,
         n: saved.n,
+        n_succeeded: saved.n_succeeded,
         n_logs: saved.n_logs,
         epochs: saved.epochs.into_iter().map(epoch).collect(),
         keys,
@@ -262,7 +265,7 @@ fn load_function(saved: proto::Function) -> (u64, Function) {
         dirty: false,
     };
     let newest = function.epochs.last().map_or(0, |newest| newest.number);
-    function.mandatory = function.keys.mandatory(function.n, newest);
+    function.mandatory = function.keys.mandatory(function.n_succeeded, newest);
     (saved.hash, function)
 }
 
@@ -275,6 +278,7 @@ fn load_key(saved: &proto::Key) -> Key {
         family: family(saved.family),
         risk: risk(saved.risk),
         count: saved.count,
+        succeeded: saved.succeeded,
         born: saved.born_unix_nano,
         born_n: saved.born_n,
         quarantined_until: saved.quarantined_until_unix_nano,

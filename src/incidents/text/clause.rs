@@ -2,7 +2,7 @@
 
 use super::shown;
 use crate::detect::{
-    observation::Family,
+    observation::{Family, Quantity},
     verdict::{Evidence, Feature},
 };
 
@@ -93,11 +93,14 @@ fn fleet_tail(clauses: &[Clause<'_>]) -> String {
 fn clauses(evidence: &[Evidence], most: usize, name: usize) -> Vec<Clause<'_>> {
     let mut said: Vec<usize> = Vec::new();
     let mut clauses = Vec::new();
+    // What is new makes one sentence of its own; where it leads, the rest only distracts.
+    let only_new = evidence.first().is_some_and(is_new);
     for (at, row) in evidence.iter().enumerate() {
-        if clauses.len() == most || (row.bits < WORTH_SAYING && !clauses.is_empty()) {
+        if clauses.len() == most {
             break;
         }
-        if said.contains(&at) {
+        let worth_saying = if only_new { is_new(row) } else { row.bits >= WORTH_SAYING || clauses.is_empty() };
+        if said.contains(&at) || !worth_saying {
             continue;
         }
         let partner = partner(evidence, at).filter(|(other, _)| !said.contains(other));
@@ -164,7 +167,21 @@ fn alone(evidence: &Evidence, name: usize) -> String {
         Feature::Missing => format!("left out {what}"),
         Feature::Repeats if what.is_empty() => format!("repeated a step {observed}"),
         Feature::Repeats => format!("repeated {what} {observed}"),
-        Feature::Magnitude(_) => format!("had an {} of {observed}", super::label(evidence)),
+        Feature::Magnitude(quantity) => measured(quantity, &observed),
+    }
+}
+
+fn measured(quantity: Quantity, observed: &str) -> String {
+    match quantity {
+        Quantity::DurationUs => format!("ran for {observed}"),
+        Quantity::SelfTimeUs => format!("computed for {observed}"),
+        Quantity::Calls => format!("made {observed}"),
+        Quantity::BytesOut => format!("sent {observed}"),
+        Quantity::BytesIn => format!("received {observed}"),
+        Quantity::Rows => format!("read {observed}"),
+        Quantity::DistinctResources => format!("touched {observed}"),
+        Quantity::MemoryMb => format!("used {observed}"),
+        Quantity::InitUs => format!("took {observed} to start"),
     }
 }
 

@@ -34,10 +34,12 @@ fn the_headline_says_who_did_what_and_how_unusual_that_is() {
         ("$LATEST", vec![secret(), admin(), destination("a.example", 9.0)],
             "reserve-booking $LATEST called secretsmanager.GetSecretValue, touched prod/admin and reached a.example: \
              none ever seen in 120,433 invocations; 0 of 11 other functions do"),
-        ("41", vec![slow()], "reserve-booking v41 had an unusual duration of 9.8 s: usually at most 1.2 s"),
+        ("41", vec![slow()], "reserve-booking v41 ran for 9.8 s: usually at most 1.2 s"),
         ("41", vec![repeats, slow()],
-            "reserve-booking v41 repeated dynamodb.GetItem 37 times (usually at most 3 times) and had an unusual \
-             duration of 9.8 s (usually at most 1.2 s)"),
+            "reserve-booking v41 repeated dynamodb.GetItem 37 times (usually at most 3 times) and ran for 9.8 s \
+             (usually at most 1.2 s)"),
+        ("41", vec![destination("a.example", 15.0), slow()],
+            "reserve-booking v41 reached a.example: never seen in 120,433 invocations; 0 of 11 other functions do"),
         ("41", vec![rare], "reserve-booking v41 invoked refund: in 3 of 120,433 invocations; 1 of 11 other functions does"),
         ("41", vec![Evidence { fleet: (0, 1), out_of: 0, ..novel(Error, Risk::Read, "AccessDenied", 5.0) }],
             "reserve-booking v41 failed with AccessDenied: never seen in 12 invocations"),

@@ -5,16 +5,19 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Annotated, Config, annotate::Marks, outbox::Outbox, state::State};
+use super::{
+    Annotated, Config,
+    annotate::Marks,
+    model::{Model, Seen},
+    outbox::Outbox,
+    state::State,
+};
 use crate::{
     detect::{
-        Detector,
         observation::Nanos,
         verdict::{Promise, PromiseState, Tier},
     },
-    faas::assembler::{self, Assembler, Invocation},
-    incidents::{Change, ChangeKind, Finding, FunctionRef, Incidents, record, text},
-    otlp::Signal,
+    incidents::{Change, ChangeKind, record},
     pipeline::{
         Batch, Next,
         component::{Context, StartError},
@@ -22,8 +25,6 @@ use crate::{
     telemetry::{Counter, Gauge, Metrics},
 };
 
-/// Functions known at once; beyond, those unseen longest are forgotten. Some 12 KB each.
-const MAX_FUNCTIONS: usize = 100_000;
 /// How often an idle stream's clock is moved, and what is due is done.
 const TICK: Duration = Duration::from_secs(1);
 /// A live stream without telemetry for this long is idle: its clock goes on with the wall's.
@@ -35,18 +36,17 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// One detector with everything around it.
 pub struct Core {
-    model: Mutex<Model>,
+    mind: Mutex<Mind>,
     outbox: Outbox,
     state: Option<State>,
     gauges: Gauges,
     component: String,
 }
 
-struct Model {
+/// The model, and what is known beside it.
+struct Mind {
+    model: Model,
     config: Config,
-    assembler: Assembler,
-    detector: Detector,
-    incidents: Incidents,
     last_seen: Instant,
     scored: Counter,
     /// Pages and queued incidents opened.
@@ -69,39 +69,36 @@ impl Core {
 
     fn new(config: &Config, context: &Context) -> Result<Self, StartError> {
         let labels = [("processor", context.id.as_str())];
-        let mut detector = Detector::new(settings(config));
-        let mut incidents = Incidents::new(crate::incidents::Settings::default());
+        let mut model = Model::new(config.budget.per_day());
         let state = State::of(config, context)?;
         if let Some(state) = &state {
-            state.load(&mut detector, &mut incidents).map_err(|error| context.error(error.to_string()))?;
+            state.load(&mut model).map_err(|error| context.error(error.to_string()))?;
         }
         let opened = |tier: Tier| {
             let labels = [("processor", context.id.as_str()), ("tier", tier.name())];
             context.metrics.counter(OPENED, "Incidents opened.", &labels)
         };
         let dropped = context.metrics.counter("sekisho_alerts_dropped", "Alerts that were lost.", &labels);
-        let model = Model {
+        let gauges = Gauges::new(&context.metrics, &context.id);
+        gauges.refresh(&model);
+        let mind = Mind {
+            model,
             config: config.clone(),
-            assembler: Assembler::new(assembler::Settings::default()),
-            detector,
-            incidents,
             last_seen: Instant::now(),
             scored: context.metrics.counter(SCORED, "Invocations scored.", &labels),
             opened: [opened(Tier::Page), opened(Tier::Queue)],
         };
-        let gauges = Gauges::new(&context.metrics, &context.id);
-        gauges.refresh(&model);
         let outbox = Outbox::new(&context.component, dropped);
-        Ok(Self { model: Mutex::new(model), outbox, state, gauges, component: context.component.clone() })
+        Ok(Self { mind: Mutex::new(mind), outbox, state, gauges, component: context.component.clone() })
     }
 
     fn reconfigure(&self, config: &Config, context: &Context) -> Result<(), StartError> {
-        let mut model = self.model();
-        if config.state != model.config.state {
+        let mut mind = self.mind();
+        if config.state != mind.config.state {
             return Err(context.error("`state` cannot be changed by a reload; restart the gateway"));
         }
-        model.detector.set_budget(config.budget.per_day());
-        model.config = config.clone();
+        mind.model.detector.set_budget(config.budget.per_day());
+        mind.config = config.clone();
         Ok(())
     }
 
@@ -112,74 +109,45 @@ impl Core {
 
     /// Learns from a request, raises what is to be raised, and says what to write onto its records.
     pub fn see(&self, batch: &Batch, annotated: Annotated) -> Marks {
-        let mut marks = Marks::default();
-        let mut changes = Vec::new();
-        let mut model = self.model();
-        let Model { assembler, detector, incidents, scored, last_seen, .. } = &mut *model;
-        *last_seen = Instant::now();
-        let mut judge = |invocation: Invocation<'_>| {
-            scored.add(1);
-            judge(&invocation, detector, incidents, annotated, &mut marks, &mut changes);
-        };
-        match batch.signal {
-            Signal::Traces => assembler.traces(&batch.body, &mut judge),
-            Signal::Logs => assembler.logs(&batch.body, &mut judge),
-            Signal::Metrics => {}
-        }
-        let watermark = assembler.watermark();
-        detector.advance(watermark);
-        changes.extend(incidents.advance(watermark));
-        self.tell(&mut model, &changes);
-        self.gauges.refresh(&model);
-        drop(model);
-        marks.sort();
-        marks
+        let mut mind = self.mind();
+        mind.last_seen = Instant::now();
+        let seen = mind.model.see(batch, annotated);
+        self.tell(&mind, &seen);
+        seen.marks
     }
 
-    /// Moves the clock on to `now`: closes invocations that stay unfinished, matures what was learned.
     fn advance(&self, now: Nanos) {
-        let mut changes = Vec::new();
-        let mut model = self.model();
-        let Model { assembler, detector, incidents, scored, .. } = &mut *model;
-        let mut marks = Marks::default();
-        assembler.advance(now, &mut |invocation| {
-            scored.add(1);
-            judge(&invocation, detector, incidents, Annotated::None, &mut marks, &mut changes);
-        });
-        detector.advance(now);
-        changes.extend(incidents.advance(now));
-        self.tell(&mut model, &changes);
-        self.gauges.refresh(&model);
+        let mut mind = self.mind();
+        let seen = mind.model.advance(now);
+        self.tell(&mind, &seen);
     }
 
     /// Lets the clock of an idle live stream go on with the wall's.
     fn tick(&self) {
-        let model = self.model();
-        let (watermark, idle) = (model.assembler.watermark(), model.last_seen.elapsed());
-        drop(model);
+        let mind = self.mind();
+        let (watermark, idle) = (mind.model.assembler.watermark(), mind.last_seen.elapsed());
+        drop(mind);
         let wall = wall_clock();
         let live = watermark.abs_diff(wall) < nanos(LIVE_WITHIN);
         let now = if live && idle > IDLE_AFTER { wall.max(watermark) } else { watermark };
         self.advance(now);
     }
 
-    /// Sends alerts and writes the log about `changes`; what an incident showed must not be learned as normal.
-    fn tell(&self, model: &mut Model, changes: &[Change]) {
-        for Change { kind, incident } in changes {
+    /// Counts, sends alerts and writes the log.
+    fn tell(&self, mind: &Mind, seen: &Seen) {
+        mind.scored.add(seen.scored);
+        for Change { kind, incident } in &seen.changes {
             if *kind == ChangeKind::Opened {
-                let [page, queue] = &model.opened;
+                let [page, queue] = &mind.opened;
                 if incident.tier == Tier::Page { page } else { queue }.add(1);
-                for function in &incident.functions {
-                    model.detector.veto(function.hash, incident.first_seen);
-                }
             }
             let (id, tier, state) = (&incident.id, incident.tier.name(), kind.name());
             tracing::info!(component = self.component, id, tier, state, "{}", incident.headline);
         }
-        if !changes.is_empty() {
-            let promise = model.detector.promise();
-            self.outbox.put(record::alerts_request(changes, &promise, wall_clock()));
+        if !seen.changes.is_empty() {
+            self.outbox.put(record::alerts_request(&seen.changes, &mind.model.promise(), wall_clock()));
         }
+        self.gauges.refresh(&mind.model);
     }
 
     /// Scores what is still open, hands on all alerts, saves what was learned.
@@ -191,11 +159,7 @@ impl Core {
 
     async fn save(&self) {
         let Some(state) = &self.state else { return };
-        let changed = {
-            let mut model = self.model();
-            let Model { detector, incidents, .. } = &mut *model;
-            State::changed(detector, incidents)
-        };
+        let changed = State::changed(&mut self.mind().model);
         if let Err(error) = state.save(changed).await {
             tracing::warn!(
                 component = self.component,
@@ -205,48 +169,8 @@ impl Core {
         }
     }
 
-    fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn settings(config: &Config) -> crate::detect::Settings {
-    crate::detect::Settings { budget_per_day: config.budget.per_day(), max_functions: MAX_FUNCTIONS }
-}
-
-/// Scores one invocation and files the verdict.
-fn judge(
-    invocation: &Invocation<'_>,
-    detector: &mut Detector,
-    incidents: &mut Incidents,
-    annotated: Annotated,
-    marks: &mut Marks,
-    changes: &mut Vec<Change>,
-) {
-    let seen = &invocation.observation;
-    let verdict = detector.observe(seen);
-    let function = FunctionRef { hash: seen.function, name: seen.function_name, version: seen.version };
-    if verdict.tier.is_some() {
-        changes.extend(incidents.report(Finding {
-            function,
-            resource: invocation.resource,
-            verdict: &verdict,
-            invocation_id: seen.invocation_id,
-            trace_id: invocation.trace_id,
-            span_id: invocation.span_id,
-            at: seen.end,
-        }));
-    }
-    let wanted = match annotated {
-        Annotated::All => true,
-        Annotated::Anomalous => verdict.is_anomaly(),
-        Annotated::None => false,
-    };
-    if wanted {
-        marks.add(invocation.records, &verdict, || {
-            let reason = text::headline(function, &verdict.evidence, verdict.sample_size);
-            (reason, incidents.of_function(seen.function, seen.end).map(|incident| incident.id.clone()))
-        });
+    fn mind(&self) -> MutexGuard<'_, Mind> {
+        self.mind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -308,7 +232,7 @@ impl Gauges {
     }
 
     fn refresh(&self, model: &Model) {
-        let Promise { budget_per_day, state, realised: (pages, days), .. } = model.detector.promise();
+        let Promise { budget_per_day, state, realised: (pages, days), .. } = model.promise();
         self.functions.set(model.detector.functions() as f64);
         self.open_invocations.set(model.assembler.open() as f64);
         self.open_incidents.set(model.incidents.open().len() as f64);

@@ -15,6 +15,7 @@
 
 mod annotate;
 mod core;
+mod model;
 mod outbox;
 mod state;
 
@@ -22,8 +23,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use self::core::Totals;
 use self::{annotate::Annotate, core::Core};
+pub use self::{
+    core::Totals,
+    model::{Model, Seen},
+};
 use crate::{
     config::{Check, Rate, Report},
     otlp::{Signal, edit::edit},

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
-use super::Config;
+use super::{Config, Model};
 use crate::{
-    detect::Detector,
     extensions::file_storage::{Store, StoreError},
     incidents::Incidents,
     pipeline::component::{Context, StartError},
@@ -38,9 +37,10 @@ impl State {
         }))
     }
 
-    /// Teaches `detector` and `incidents` what is stored. A damaged record is left out and said: that function is
+    /// Teaches `model` what is stored. A damaged record is left out and said: that function is
     /// learned anew.
-    pub fn load(&self, detector: &mut Detector, incidents: &mut Incidents) -> Result<(), StoreError> {
+    pub fn load(&self, model: &mut Model) -> Result<(), StoreError> {
+        let Model { detector, incidents, .. } = model;
         let (mut records, mut damaged) = (0_u64, 0_u64);
         self.store.iterate(&self.namespace, |key, value| {
             records += 1;
@@ -64,9 +64,9 @@ impl State {
     }
 
     /// What has changed since the last call.
-    pub fn changed(detector: &mut Detector, incidents: &Incidents) -> Vec<(String, Vec<u8>)> {
-        let mut records = vec![(INCIDENTS.to_owned(), incidents.snapshot())];
-        detector.snapshot_dirty(&mut |key, value| records.push((hexadecimal(key), value.to_vec())));
+    pub fn changed(model: &mut Model) -> Vec<(String, Vec<u8>)> {
+        let mut records = vec![(INCIDENTS.to_owned(), model.incidents.snapshot())];
+        model.detector.snapshot_dirty(&mut |key, value| records.push((hexadecimal(key), value.to_vec())));
         records
     }
 
