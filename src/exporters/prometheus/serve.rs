@@ -71,9 +71,9 @@ impl Listener {
     }
 
     /// Shows `shelf` from now on.
-    pub fn show(&self, shelf: &Arc<Shelf>) {
-        if !Arc::ptr_eq(&self.shelf.load(), shelf) {
-            self.shelf.store(shelf.clone());
+    pub fn show(&self, latest: &Arc<Shelf>) {
+        if !Arc::ptr_eq(&self.shelf.load(), latest) {
+            self.shelf.store(latest.clone());
         }
     }
 
