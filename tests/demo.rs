@@ -1,5 +1,6 @@
 //! Scenario: the newcomer's first minute, in small. Guarantees: the real gateway detects what it should, the report
 //! has the documented form, and nothing on the way is lost.
+#![allow(clippy::unwrap_used, reason = "a test says more by failing where it stands")]
 
 mod support;
 

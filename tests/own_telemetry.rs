@@ -142,7 +142,7 @@ fn collect_queries(value: &serde_json::Value, queries: &mut Vec<String>) {
             for (key, value) in map {
                 match value.as_str() {
                     Some(query) if key == "expr" || key == "query" && query.contains("otelcol_") => {
-                        queries.push(query.to_owned())
+                        queries.push(query.to_owned());
                     }
                     _ => collect_queries(value, queries),
                 }
@@ -191,8 +191,8 @@ service:
     let expected =
         ["exporter/otlp_grpc/traces", "processor/batch/traces", "processor/resource/traces", "receiver/otlp/traces"];
     assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
-    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
-    let (received, first, second) = (named(expected[3]), named(expected[2]), named(expected[1]));
+    let span_of = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    let (received, first, second) = (span_of(expected[3]), span_of(expected[2]), span_of(expected[1]));
     assert_eq!((&first.parent_span_id, &second.parent_span_id), (&received.span_id, &first.span_id));
     assert!(received.attributes.iter().any(|attribute| attribute.key == "outcome"), "{received:?}");
 
