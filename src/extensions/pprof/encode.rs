@@ -32,8 +32,8 @@ pub fn encode(report: &Report, begun: SystemTime, took: Duration, frequency: i32
     put_bytes(&mut profile.out, SAMPLE_TYPE, &cpu);
     for (stack, count) in &report.data {
         let mut locations = Vec::new();
-        // Innermost first, as the format wants it.
-        for symbol in stack.frames.iter().flatten() {
+        // Innermost first, as the format wants it, and without the profiler's own frames, which are on top of every stack.
+        for symbol in stack.frames.iter().flatten().skip_while(|symbol| is_the_profilers(&symbol.name())) {
             let location = profile.location(&symbol.name(), &symbol.filename(), symbol.lineno());
             put_varint(&mut locations, location);
         }
@@ -52,6 +52,11 @@ pub fn encode(report: &Report, begun: SystemTime, took: Duration, frequency: i32
     put_bytes(&mut profile.out, PERIOD_TYPE, &cpu);
     number(&mut profile.out, PERIOD, period);
     profile.out
+}
+
+/// `<pprof::… as …>::trace` and what it calls.
+fn is_the_profilers(name: &str) -> bool {
+    ["backtrace::", "pprof::", "<pprof::", "<backtrace::"].iter().any(|begin| name.starts_with(begin))
 }
 
 #[derive(Default)]
