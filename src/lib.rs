@@ -11,9 +11,10 @@
 //! |---|---|
 //! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
-//! | components | [`receivers`], [`processors`], [`exporters`], [`extensions`] |
-//! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`config`], [`telemetry`] |
-//! | currency and model | [`otlp`], [`detect`] |
+//! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
+//! | the wire | [`transport`]: TLS, addresses, who may come in |
+//! | flow and meaning | [`pipeline`], [`faas`], [`incidents`], [`ottl`], [`config`], [`telemetry`], [`pattern`] |
+//! | currency, model, disk | [`otlp`], [`detect`], [`store`] |
 
 // In tests the shortest form says most: exact floats, small casts, arrays as they come.
 #![cfg_attr(
@@ -30,16 +31,21 @@
 
 pub mod commands;
 pub mod config;
+pub mod connectors;
 pub mod detect;
 pub mod exporters;
 pub mod extensions;
 pub mod faas;
 pub mod incidents;
 pub mod otlp;
+pub mod ottl;
+pub mod pattern;
 pub mod pipeline;
 pub mod processors;
 pub mod receivers;
 pub mod registry;
 pub mod service;
+pub mod store;
 pub mod telemetry;
 pub mod testbed;
+pub mod transport;

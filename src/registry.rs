@@ -3,15 +3,15 @@
 //! [`plan`] turns a structurally sound configuration into typed component configurations, reporting everything wrong
 //! with any of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
 use crate::{
-    config::{self, Check, Kind, Node, Problems, Reference, Root},
-    exporters, extensions,
+    config::{self, Check, Kind, Node, Pipeline, Problems, Reference, Root},
+    connectors, exporters, extensions,
     otlp::Signal,
-    pipeline::component::{ExporterConfig, ExtensionConfig, Id, ProcessorConfig, ReceiverConfig},
+    pipeline::component::{ConnectorConfig, ExporterConfig, ExtensionConfig, Id, ProcessorConfig, ReceiverConfig},
     processors, receivers,
 };
 
@@ -26,7 +26,8 @@ pub struct Component {
     pub kind: Kind,
     /// Signals it takes.
     pub signals: &'static [Signal],
-    /// Signals it produces of its own, so that pipelines may list its id as a receiver.
+    /// Signals it produces of its own, so that pipelines may list its id as a receiver. A connector that produces none
+    /// hands on what it takes.
     pub produces: &'static [Signal],
     /// How settled it is.
     pub stability: Stability,
@@ -59,12 +60,14 @@ enum Parse {
     Receiver(fn(&Node, &mut Problems) -> Box<dyn ReceiverConfig>),
     Processor(fn(&Node, &mut Problems) -> Box<dyn ProcessorConfig>),
     Exporter(fn(&Node, &mut Problems) -> Box<dyn ExporterConfig>),
+    Connector(fn(&Node, &mut Problems) -> Box<dyn ConnectorConfig>),
     Extension(fn(&Node, &mut Problems) -> Box<dyn ExtensionConfig>),
 }
 
 const ALL: &[Signal] = &Signal::ALL;
 const LOGS: &[Signal] = &[Signal::Logs];
 const METRICS: &[Signal] = &[Signal::Metrics];
+const TRACES: &[Signal] = &[Signal::Traces];
 const TRACES_AND_LOGS: &[Signal] = &[Signal::Traces, Signal::Logs];
 
 /// Every component this binary has.
@@ -81,6 +84,18 @@ pub const COMPONENTS: &[Component] = &[
         summary: "edits resource attributes", parse: Parse::Processor(processor::<processors::resource::Config>) },
     Component { name: "attributes", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "edits attributes of spans, log records and data points", parse: Parse::Processor(processor::<processors::attributes::Config>) },
+    Component { name: "filter", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "drops what meets a condition", parse: Parse::Processor(processor::<processors::filter::Config>) },
+    Component { name: "transform", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "changes telemetry with OTTL statements", parse: Parse::Processor(processor::<processors::transform::Config>) },
+    Component { name: "redaction", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "removes attributes that are not allowed, masks values", parse: Parse::Processor(processor::<processors::redaction::Config>) },
+    Component { name: "group_by_attrs", aliases: &["groupbyattrs"], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "moves attributes to the resource, merges equal resources", parse: Parse::Processor(processor::<processors::group_by_attrs::Config>) },
+    Component { name: "probabilistic_sampler", aliases: &[], kind: Kind::Processor, signals: TRACES_AND_LOGS, produces: &[], stability: Stability::Alpha,
+        summary: "keeps a share of traces and logs", parse: Parse::Processor(processor::<processors::probabilistic_sampler::Config>) },
+    Component { name: "resource_detection", aliases: &["resourcedetection"], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "adds the host, the environment, the Lambda function to resources", parse: Parse::Processor(processor::<processors::resource_detection::Config>) },
     Component { name: "faas", aliases: &[], kind: Kind::Processor, signals: ALL, produces: &[], stability: Stability::Alpha,
         summary: "says who ran, in one vocabulary, on every resource", parse: Parse::Processor(processor::<processors::faas::Config>) },
     Component { name: "anomaly", aliases: &[], kind: Kind::Processor, signals: TRACES_AND_LOGS, produces: LOGS, stability: Stability::Alpha,
@@ -103,6 +118,15 @@ pub const COMPONENTS: &[Component] = &[
     Component { name: "webhook", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
         summary: "posts each alert as readable JSON", parse: Parse::Exporter(exporter::<exporters::webhook::Config>) },
 
+    Component { name: "forward", aliases: &[], kind: Kind::Connector, signals: ALL, produces: &[], stability: Stability::Beta,
+        summary: "joins pipelines of the same signal", parse: Parse::Connector(connector::<connectors::forward::Config>) },
+    Component { name: "routing", aliases: &[], kind: Kind::Connector, signals: ALL, produces: &[], stability: Stability::Alpha,
+        summary: "each record to the pipelines whose condition holds", parse: Parse::Connector(connector::<connectors::routing::Config>) },
+    Component { name: "count", aliases: &[], kind: Kind::Connector, signals: ALL, produces: METRICS, stability: Stability::Alpha,
+        summary: "how many records pass, as metrics", parse: Parse::Connector(connector::<connectors::count::Config>) },
+    Component { name: "span_metrics", aliases: &["spanmetrics"], kind: Kind::Connector, signals: TRACES, produces: METRICS, stability: Stability::Beta,
+        summary: "calls and durations of spans, as metrics", parse: Parse::Connector(connector::<connectors::span_metrics::Config>) },
+
     Component { name: "health_check", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
         summary: "answers whether every pipeline works", parse: Parse::Extension(extension::<extensions::health_check::Config>) },
     Component { name: "file_storage", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
@@ -111,6 +135,12 @@ pub const COMPONENTS: &[Component] = &[
         summary: "pages about the running gateway", parse: Parse::Extension(extension::<extensions::zpages::Config>) },
     Component { name: "pprof", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Alpha,
         summary: "CPU profiles of the gateway itself", parse: Parse::Extension(extension::<extensions::pprof::Config>) },
+    Component { name: "bearertokenauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "tokens, of those who may come in or our own", parse: Parse::Extension(extension::<extensions::bearertokenauth::Config>) },
+    Component { name: "basicauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "names and passwords, of those who may come in or our own", parse: Parse::Extension(extension::<extensions::basicauth::Config>) },
+    Component { name: "headers_setter", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
+        summary: "headers of exporters' requests", parse: Parse::Extension(extension::<extensions::headers_setter::Config>) },
 ];
 
 /// A component's typed configuration, and what it was typed from, to tell whether a reload changed it.
@@ -133,7 +163,49 @@ pub struct Plan {
     /// By id.
     pub exporters: BTreeMap<Id, Planned<dyn ExporterConfig>>,
     /// By id.
+    pub connectors: BTreeMap<Id, Planned<dyn ConnectorConfig>>,
+    /// By id.
     pub extensions: BTreeMap<Id, Planned<dyn ExtensionConfig>>,
+}
+
+impl Plan {
+    /// What a component was typed from.
+    pub fn node(&self, kind: Kind, id: &Id) -> Option<&Node> {
+        match kind {
+            Kind::Receiver => self.receivers.get(id).map(|planned| &planned.node),
+            Kind::Processor => self.processors.get(id).map(|planned| &planned.node),
+            Kind::Exporter => self.exporters.get(id).map(|planned| &planned.node),
+            Kind::Connector => self.connectors.get(id).map(|planned| &planned.node),
+            Kind::Extension => self.extensions.get(id).map(|planned| &planned.node),
+        }
+    }
+
+    /// Extensions a component stands on: the key that names each, and its id.
+    pub fn stands_on(&self, kind: Kind, id: &Id) -> Vec<(&'static str, &str)> {
+        match kind {
+            Kind::Receiver => self.receivers.get(id).map(|planned| planned.config.extensions()),
+            Kind::Processor => self.processors.get(id).map(|planned| planned.config.extensions()),
+            Kind::Exporter => self.exporters.get(id).map(|planned| planned.config.extensions()),
+            Kind::Connector | Kind::Extension => None,
+        }
+        .unwrap_or_default()
+    }
+
+    /// Extensions that say who a component's senders are, or who it is: the key that names each, and its id.
+    pub fn trusts(&self, kind: Kind, id: &Id) -> Vec<(&'static str, &str)> {
+        match kind {
+            Kind::Receiver => self.receivers.get(id).map(|planned| planned.config.authenticators()).unwrap_or_default(),
+            Kind::Exporter => self.exporters.get(id).and_then(|one| one.config.authenticator()).into_iter().collect(),
+            Kind::Extension => self.extensions.get(id).and_then(|one| one.config.authenticator()).into_iter().collect(),
+            Kind::Processor | Kind::Connector => Vec::new(),
+        }
+    }
+
+    /// Whether a component works with any of these extensions.
+    pub fn uses(&self, kind: Kind, id: &Id, extensions: &BTreeSet<String>) -> bool {
+        let mut used = self.stands_on(kind, id).into_iter().chain(self.trusts(kind, id));
+        used.any(|(_, extension)| extensions.contains(extension))
+    }
 }
 
 /// Types every declared component and checks that the pipelines' signals fit; problems are added to `problems`.
@@ -156,6 +228,9 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
                 Parse::Exporter(parse) => {
                     plan.exporters.insert(id, Planned { config: parse(&node, problems), node });
                 }
+                Parse::Connector(parse) => {
+                    plan.connectors.insert(id, Planned { config: parse(&node, problems), node });
+                }
                 Parse::Extension(parse) => {
                     plan.extensions.insert(id, Planned { config: parse(&node, problems), node });
                 }
@@ -163,9 +238,11 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
         }
     }
     check_signals(&root, problems);
-    check_extensions(&root, &plan.processors, problems);
+    check_authenticators(&root, &plan, problems);
     check_alerts(&root, problems);
     plan.root = root;
+    check_extensions(&plan, problems);
+    check_routes(&plan, problems);
     plan
 }
 
@@ -203,7 +280,17 @@ fn check_signals(root: &Root, problems: &mut Problems) {
                 Kind::Processor if !component.produces.contains(&signal) => {
                     refuse(reference, "is a processor that produces no");
                 }
+                Kind::Processor if !root.service.pipelines.iter().any(|other| lists(&other.processors, reference)) => {
+                    refuse(reference, "is a processor of no pipeline, so it has no");
+                }
                 Kind::Receiver if !component.signals.contains(&signal) => refuse(reference, "does not produce"),
+                Kind::Connector if component.produces.is_empty() => {
+                    let feeds = |other: &Pipeline| other.id.signal == signal && lists(&other.exporters, reference);
+                    if !root.service.pipelines.iter().any(feeds) {
+                        refuse(reference, "hands on what it takes, and takes no");
+                    }
+                }
+                Kind::Connector if !component.produces.contains(&signal) => refuse(reference, "does not produce"),
                 _ => {}
             }
         }
@@ -211,27 +298,103 @@ fn check_signals(root: &Root, problems: &mut Problems) {
             if find(reference.kind, &reference.id.kind).is_some_and(|known| !known.signals.contains(&signal)) {
                 refuse(reference, "does not take");
             }
+            let hands_on = reference.kind == Kind::Connector
+                && find(reference.kind, &reference.id.kind).is_some_and(|known| known.produces.is_empty());
+            let mut readers =
+                root.service.pipelines.iter().filter(|other| lists(&other.receivers, reference)).peekable();
+            if hands_on && readers.peek().is_some() && readers.all(|other| other.id.signal != signal) {
+                refuse(reference, "hands on what it takes, and is a receiver of no pipeline of");
+            }
         }
     }
 }
 
-/// What a processor stands on must be started by `service::extensions`.
-fn check_extensions(root: &Root, processors: &BTreeMap<Id, Planned<dyn ProcessorConfig>>, problems: &mut Problems) {
+fn lists(references: &[Reference], wanted: &Reference) -> bool {
+    references.iter().any(|reference| reference.kind == wanted.kind && reference.id == wanted.id)
+}
+
+/// What a component stands on must be started by `service::extensions`.
+fn check_extensions(plan: &Plan, problems: &mut Problems) {
+    let root = &plan.root;
     let started: Vec<String> = root.service.extensions.iter().map(|reference| reference.id.to_string()).collect();
-    for (id, planned) in processors {
-        for (key, extension) in planned.config.extensions() {
-            if started.iter().any(|id| id == extension) {
+    for kind in [Kind::Receiver, Kind::Processor, Kind::Exporter] {
+        for id in root.section(kind).keys() {
+            for (key, extension) in plan.stands_on(kind, id) {
+                if started.iter().any(|id| id == extension) {
+                    continue;
+                }
+                let span = plan.node(kind, id).map(|node| node.at(&key.replace("::", ".")).span).unwrap_or_default();
+                let declared = root.extensions.keys().any(|id| id.to_string() == extension);
+                let message = format!("`{extension}` is not among the started extensions");
+                let problem = problems.error(span, &format!("{}::{id}::{key}", kind.section()), message);
+                if declared {
+                    problem.hint(format!("add `{extension}` to service::extensions"));
+                } else {
+                    problem
+                        .hint(format!("declare `{extension}` under `extensions`, and list it in service::extensions"));
+                }
+            }
+        }
+    }
+}
+
+/// A pipeline that a connector names itself must list it as a receiver.
+fn check_routes(plan: &Plan, problems: &mut Problems) {
+    let pipelines = &plan.root.service.pipelines;
+    for (id, planned) in &plan.connectors {
+        for (key, named) in planned.config.pipelines() {
+            let found = pipelines.iter().find(|pipeline| pipeline.id.to_string() == named);
+            let lists_it = |pipeline: &Pipeline| {
+                pipeline.receivers.iter().any(|from| from.kind == Kind::Connector && from.id == *id)
+            };
+            if found.is_some_and(lists_it) {
                 continue;
             }
-            let node = planned.node.get(key).unwrap_or(&planned.node);
-            let declared = root.extensions.keys().any(|id| id.to_string() == extension);
-            let message = format!("`{extension}` is not among the started extensions");
-            let problem = problems.error(node.span, &format!("processors::{id}::{key}"), message);
-            if declared {
-                problem.hint(format!("add `{extension}` to service::extensions"));
+            let Node { span, path, .. } = planned.node.at(&key);
+            if found.is_some() {
+                let message = format!("pipeline `{named}` does not list `{id}` as a receiver");
+                problems.error(*span, path, message).hint(format!("add `{id}` to its receivers"));
             } else {
-                problem.hint(format!("declare `{extension}` under `extensions`, and list it in service::extensions"));
+                let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.id.to_string()).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                problems.error(*span, path, format!("there is no pipeline `{named}`")).suggest(named, &names);
             }
+        }
+    }
+}
+
+/// Who says who may come in, or who we are, must be started by `service::extensions` and able to.
+fn check_authenticators(root: &Root, plan: &Plan, problems: &mut Problems) {
+    let receivers = plan.receivers.iter().flat_map(|(id, planned)| {
+        let named = planned.config.authenticators().into_iter();
+        named.map(move |(key, wanted)| (Kind::Receiver, Kind::Receiver, id, &planned.node, key, wanted))
+    });
+    let exporters = plan.exporters.iter().filter_map(|(id, planned)| {
+        let (key, wanted) = planned.config.authenticator()?;
+        Some((Kind::Exporter, Kind::Exporter, id, &planned.node, key, wanted))
+    });
+    let extensions = plan.extensions.iter().filter_map(|(id, planned)| {
+        let (key, wanted) = planned.config.authenticator()?;
+        Some((Kind::Extension, Kind::Exporter, id, &planned.node, key, wanted))
+    });
+    for (kind, whom, id, node, key, wanted) in receivers.chain(exporters).chain(extensions) {
+        let place = key.split("::").try_fold(node, |node, part| node.get(part)).unwrap_or(node);
+        let path = format!("{}::{id}::{key}", kind.section());
+        let found = plan.extensions.iter().find(|(id, _)| id.to_string() == wanted);
+        let started = root.service.extensions.iter().any(|reference| reference.id.to_string() == wanted);
+        let mut wrong = |message: &str, hint: String| {
+            problems.error(place.span, &path, format!("`{wanted}` {message}")).hint(hint);
+        };
+        match found {
+            // Its own section said what is missing.
+            None if wanted.is_empty() => {}
+            None => wrong("is not a declared extension", format!("declare `{wanted}` under `extensions`")),
+            Some((_, planned)) if !planned.config.authenticates(whom) => {
+                let able = if whom == Kind::Receiver { "htpasswd or tokens" } else { "client_auth, tokens or headers" };
+                wrong(&format!("cannot authenticate {}", whom.section()), format!("name an extension with {able}"));
+            }
+            Some(_) if !started => wrong("is not started", format!("add `{wanted}` to service::extensions")),
+            Some(_) => {}
         }
     }
 }
@@ -272,9 +435,19 @@ where
     Box::new(config::decode::<C>(node, problems))
 }
 
+fn connector<C>(node: &Node, problems: &mut Problems) -> Box<dyn ConnectorConfig>
+where
+    C: DeserializeOwned + Default + Check + ConnectorConfig + 'static,
+{
+    Box::new(config::decode::<C>(node, problems))
+}
+
 fn extension<C>(node: &Node, problems: &mut Problems) -> Box<dyn ExtensionConfig>
 where
     C: DeserializeOwned + Default + Check + ExtensionConfig + 'static,
 {
     Box::new(config::decode::<C>(node, problems))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,12 @@ async fn every_example_starts_and_stops() {
         if text.contains("file_storage:") {
             arguments.push(format!("--set=extensions.file_storage.directory={}", state.display()));
         }
+        if text.contains("cert_file:") {
+            let authority = support::certificates::Authority::new();
+            authority.issue("gateway.example.com").write(directory.path(), "gateway");
+            std::fs::write(directory.path().join("senders.crt"), &authority.pem).unwrap();
+            std::fs::write(directory.path().join("token"), "a-token").unwrap();
+        }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let gateway = Gateway::start_in(directory, &text, &arguments).await;
         gateway.terminate().await;

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{
     },
     metrics::v1::{Metric, metric::Data, number_data_point::Value},
 };
-use support::{Gateway, eventually, http, input, sink::Sink};
+use support::{Gateway, certificates::Authority, eventually, http, input, sink::Sink};
 
 /// Every component that has metrics of its own.
 fn everything(to: std::net::SocketAddr) -> String {
@@ -292,6 +292,64 @@ service:
     })
     .await;
     gateway.terminate().await;
+}
+
+/// Scenario: own metrics over gRPC and over HTTP to another gateway that lets in only who shows a certificate.
+/// Guarantees: they arrive both ways; without the certificate nothing does.
+#[tokio::test]
+async fn own_telemetry_goes_over_mutual_tls() {
+    let authority = Authority::new();
+    let directory = |name: &str, whose: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        authority.issue(name).write(directory.path(), whose);
+        std::fs::write(directory.path().join("ca.crt"), &authority.pem).unwrap();
+        directory
+    };
+    let tls = "tls: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt}";
+    let other = format!(
+        "
+receivers:
+  otlp: {{protocols: {{grpc: {{endpoint: 127.0.0.1:0, {tls}}}, http: {{endpoint: 127.0.0.1:0, {tls}}}}}}}
+exporters: {{debug: {{}}}}
+service: {{pipelines: {{metrics: {{receivers: [otlp], exporters: [debug]}}}}}}
+"
+    );
+    let other = Gateway::start_in(directory("localhost", "server"), &other, &[]).await;
+    let pushing = |identity: &str| {
+        let to = |protocol: &str, name: &str| {
+            let port = other.endpoint("receiver otlp", name).rsplit_once(':').unwrap().1.to_owned();
+            format!(
+                "periodic: {{interval: 100, exporter: {{otlp: {{protocol: {protocol}, \
+                 endpoint: 'https://localhost:{port}', certificate: ca.crt{identity}}}}}}}"
+            )
+        };
+        let (grpc, http) = (to("grpc", "grpc"), to("http/protobuf", "http"));
+        format!(
+            "
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: 127.0.0.1:0}}}}}}}}
+exporters: {{debug: {{}}}}
+service:
+  telemetry: {{metrics: {{readers: [{{{grpc}}}, {{{http}}}]}}}}
+  pipelines: {{logs: {{receivers: [otlp], exporters: [debug]}}}}
+"
+        )
+    };
+    let accepted = async |transport: &str| {
+        let series = format!("otelcol_receiver_accepted_metric_points{{receiver=\"otlp\",transport=\"{transport}\"}}");
+        other.metrics().await.get(&series).copied().unwrap_or(0.0)
+    };
+    let stranger = Gateway::start_in(directory("client", "client"), &pushing(""), &[]).await;
+    // Its end is also its last attempt.
+    stranger.terminate().await;
+    assert_eq!((accepted("grpc").await, accepted("http").await), (0.0, 0.0), "without a certificate");
+
+    let shown = ", client_certificate: client.crt, client_key: client.key";
+    let known = Gateway::start_in(directory("client", "client"), &pushing(shown), &[]).await;
+    eventually("own metrics over both", async || {
+        (accepted("grpc").await > 0.0 && accepted("http").await > 0.0).then_some(())
+    })
+    .await;
+    known.terminate().await;
 }
 
 /// Scenario: the `zpages` and `pprof` extensions of a running gateway.

@@ -12,7 +12,8 @@ use sekisho::otlp::{
 };
 
 const LIMIT: usize = 1 << 20;
-const ENCODINGS: [Encoding; 4] = [Encoding::Identity, Encoding::Gzip, Encoding::Deflate, Encoding::Zstd];
+const ENCODINGS: [Encoding; 6] =
+    [Encoding::Identity, Encoding::Gzip, Encoding::Deflate, Encoding::Zstd, Encoding::Snappy, Encoding::SnappyFramed];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&choice, sent)) = bytes.split_first() else { return };

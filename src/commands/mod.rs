@@ -5,10 +5,12 @@
 
 pub mod components;
 pub mod demo;
+pub mod evaluate;
 pub mod print_config;
 pub mod replay;
 pub mod run;
 pub mod validate;
+mod watch;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -28,6 +30,9 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     sources: Sources,
+    /// Reload when a file of the configuration changes, as SIGHUP does
+    #[arg(long, global = true)]
+    watch: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +47,8 @@ enum Command {
     PrintConfig,
     /// Watch a gateway learn a simulated airline and catch those who break in, in about a minute
     Demo(demo::Arguments),
+    /// Simulate many fleets and say how often attacks are noticed and how many pages are false, with intervals
+    Evaluate(evaluate::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
 }
@@ -73,11 +80,13 @@ pub fn run(cli: Cli) -> ExitCode {
     // The one TLS implementation for every client and server in the process; an error means it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
-        None | Some(Command::Run) => run::run(&cli.sources),
+        None | Some(Command::Run) => run::run(&cli.sources, cli.watch),
+        Some(_) if cli.watch => Err(Failure::Usage("`--watch` goes with `run` only".to_owned())),
         Some(Command::Validate) => validate::run(&cli.sources),
         Some(Command::Components) => components::run(),
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
+        Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
     };
     let (code, message) = match done {

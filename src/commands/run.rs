@@ -1,12 +1,16 @@
-//! `sekisho run`: the gateway until SIGTERM or SIGINT; SIGHUP re-reads the configuration.
+//! `sekisho run`: the gateway until SIGTERM or SIGINT; SIGHUP, or with `--watch` a changed file, re-reads the
+//! configuration.
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Sources, base, log_warnings, runtime, start_logs};
+use super::{Failure, Sources, base, log_warnings, runtime, start_logs, watch::Watch};
 use crate::service::Service;
 
-/// Runs the gateway.
-pub fn run(sources: &Sources) -> Result<(), Failure> {
+/// SIGXFSZ, on Linux and the BSDs.
+const FILE_TOO_LARGE: i32 = 25;
+
+/// Runs the gateway; `watching`: its files too.
+pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
     let (plan, problems) = sources.load()?;
     let runtime = runtime()?;
     let own_telemetry = start_logs(&plan, &runtime)?;
@@ -16,10 +20,14 @@ pub fn run(sources: &Sources) -> Result<(), Failure> {
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut watch = if watching { Some(Watch::new(sources, &plan).await) } else { None };
+        // Listened to, a file that must not grow is a full disk to those who write it, and not the end.
+        let _too_large = signal(SignalKind::from_raw(FILE_TOO_LARGE)).map_err(failed)?;
         let mut service = Service::start(plan, base()).await.map_err(|error| Failure::Work(error.to_string()))?;
         loop {
             tokio::select! {
-                _ = hangup.recv() => reload(&mut service, sources).await,
+                _ = hangup.recv() => reload(&mut service, sources, watch.as_mut()).await,
+                () = changed(watch.as_mut()) => reload(&mut service, sources, watch.as_mut()).await,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -31,12 +39,23 @@ pub fn run(sources: &Sources) -> Result<(), Failure> {
     done
 }
 
+/// Waits for a changed file; for ever if none is watched.
+async fn changed(watch: Option<&mut Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A bad configuration changes nothing.
-async fn reload(service: &mut Service, sources: &Sources) {
+async fn reload(service: &mut Service, sources: &Sources, watch: Option<&mut Watch>) {
     match sources.load() {
         Err(failure) => tracing::warn!(reason = %failure, "configuration not reloaded, running on with the old one"),
         Ok((plan, problems)) => {
             log_warnings(&problems);
+            if let Some(watch) = watch {
+                watch.also(&plan).await;
+            }
             match service.reload(plan).await {
                 Ok(()) => tracing::info!("configuration reloaded"),
                 Err(error) => tracing::warn!(%error, "configuration not reloaded, running on with the old one"),

@@ -43,6 +43,23 @@ impl<'a> Report<'a> {
         self.add(Severity::Warning, path, message.into())
     }
 
+    /// An error in a part of the text at `path`: `at` and `width` count its characters. It points at the part where the
+    /// text stands in one line as it was written, at the text otherwise.
+    pub fn error_in(&mut self, path: &str, at: usize, width: usize, message: impl Into<String>) -> &mut Problem {
+        let (node, mut span, path) = self.find(path);
+        let line = self.problems.texts().line(span.source, span.line);
+        if let Some((text, line)) = node.and_then(Node::text).zip(line)
+            && let Some(start) = found_from(line, span.column, text)
+            && let (Ok(at), Ok(width)) = (u32::try_from(at), u32::try_from(width))
+        {
+            span = Span { column: start + at, width, ..span };
+        }
+        if self.problems.touches(&path, self.decoding) {
+            return self.unheard.insert(Problem::new(Severity::Error, String::new(), span, &path, message.into()));
+        }
+        self.problems.add(Severity::Error, span, &path, message.into())
+    }
+
     /// Checks a struct inside this one.
     pub fn within(&mut self, path: &str, inner: &impl Check) {
         let (node, nearest, path) = self.find(path);
@@ -77,4 +94,12 @@ impl<'a> Report<'a> {
         }
         (node, span, path)
     }
+}
+
+/// The column, from 1, at which `text` starts in `line`, at or behind `column`.
+fn found_from(line: &str, column: u32, text: &str) -> Option<u32> {
+    let skipped = column.checked_sub(1)? as usize;
+    let behind = line.char_indices().nth(skipped).and_then(|(at, _)| line.get(at..))?;
+    let before = behind.get(..behind.find(text)?)?.chars().count();
+    u32::try_from(before).ok().map(|before| column + before)
 }

@@ -12,6 +12,7 @@ mod decode;
 pub mod duration;
 mod expand;
 mod fault;
+mod flow;
 mod node;
 mod parse;
 mod print;

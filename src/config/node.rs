@@ -121,6 +121,17 @@ impl Node {
         if let Value::Str(text) = &self.value { Some(text) } else { self.raw.as_deref() }
     }
 
+    /// The node at a relative path such as `table.0.pipelines`, or the nearest there is on the way to it.
+    pub fn at(&self, path: &str) -> &Self {
+        let mut node = self;
+        for part in path.split('.') {
+            let inner = part.parse().ok().and_then(|index: usize| node.items().get(index)).or_else(|| node.get(part));
+            let Some(inner) = inner else { break };
+            node = inner;
+        }
+        node
+    }
+
     /// True for null.
     pub fn is_null(&self) -> bool {
         self.value == Value::Null

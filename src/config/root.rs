@@ -72,7 +72,7 @@ pub struct Component {
 }
 
 /// The name of a pipeline: `traces`, `logs/alerts`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PipelineId {
     /// What flows in it.
     pub signal: Signal,
@@ -393,6 +393,12 @@ impl Reader<'_> {
             let pipeline = self.pipeline(id, entry);
             self.root.service.pipelines.push(pipeline);
         }
+        if let Err(circle) = self.root.service.in_order()
+            && let Some(entry) = circle.entry()
+        {
+            let message = format!("`{}` would be fed its own output: {}", entry.id, circle.described());
+            self.problems.error(entry.span, &entry.path, message);
+        }
     }
 
     fn pipeline_id(&mut self, entry: &Entry) -> Option<PipelineId> {
@@ -437,12 +443,6 @@ impl Reader<'_> {
         let receivers = part("receivers", receivers, true);
         let processors = part("processors", &[Kind::Processor], false);
         let exporters = part("exporters", &[Kind::Exporter, Kind::Connector], true);
-        for from in receivers.iter().filter(|from| from.kind != Kind::Receiver) {
-            if processors.iter().chain(&exporters).any(|to| to.kind == from.kind && to.id == from.id) {
-                let message = format!("`{}` would be fed its own output", from.id);
-                self.problems.error(from.span, &from.path, message);
-            }
-        }
         Pipeline { id, span: entry.key_span, path: node.path.clone(), receivers, processors, exporters }
     }
 

@@ -50,6 +50,11 @@ impl Texts {
         self.0.get(source.0 as usize).map_or("", |text| &text.name)
     }
 
+    /// The names of all sources: of files, their paths.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|text| text.name.as_str())
+    }
+
     /// One line, counted from 1.
     pub(super) fn line(&self, source: SourceId, line: u32) -> Option<&str> {
         self.text(source).lines().nth(line.checked_sub(1)? as usize)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Proxy, Url, redirect};
 
 use super::{answer, tls};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         Outcome,
         component::{Context, StartError},
     },
+    transport::auth,
 };
 
 /// How we introduce ourselves.
@@ -22,11 +23,39 @@ const LARGEST_ANSWER: usize = 4 << 20;
 /// After so long without a word on a connection that is in use, its other end is asked, and has so long to answer.
 const ASK_AFTER: Duration = Duration::from_secs(30);
 
-/// Says what is wrong with `compression`, the same for all exporters.
+/// Says what is wrong with `compression`, the same for all exporters over HTTP.
 pub fn check_compression(name: &str, report: &mut Report<'_>) {
-    if Encoding::parse(name).is_none_or(|encoding| encoding == Encoding::Deflate) {
-        report.error("compression", format!("`{name}` is not supported")).suggest(name, &["none", "gzip", "zstd"]);
+    if Encoding::parse(name).is_none() {
+        let known = ["none", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate"];
+        report.error("compression", format!("`{name}` is not supported")).suggest(name, &known);
     }
+}
+
+/// The same for gRPC, which has fewer.
+pub fn check_grpc_compression(name: &str, report: &mut Report<'_>) {
+    let known = [Encoding::Identity, Encoding::Gzip, Encoding::Zstd, Encoding::Snappy];
+    if Encoding::parse(name).is_none_or(|encoding| !known.contains(&encoding)) {
+        let known = ["none", "gzip", "zstd", "snappy"];
+        report.error("compression", format!("`{name}` is not supported over gRPC")).suggest(name, &known);
+    }
+}
+
+/// Says what is wrong with `auth`.
+pub fn check_auth(auth: Option<&auth::Config>, report: &mut Report<'_>) {
+    if let Some(auth) = auth {
+        report.within("auth", auth);
+    }
+}
+
+/// What becomes of a request of `bytes` where more than `largest` are not sent; zero is no limit.
+///
+/// OTLP asks for it: what a destination must refuse need not travel.
+pub fn check_size(bytes: usize, largest: usize) -> Result<(), Outcome> {
+    if largest > 0 && bytes > largest {
+        let reason = format!("the request has {bytes} bytes, more than the {largest} that may be sent");
+        return Err(Outcome::Permanent { reason });
+    }
+    Ok(())
 }
 
 /// Says which headers cannot be sent, the same for all exporters.
@@ -59,15 +88,6 @@ pub fn check_timeout(timeout: Duration, report: &mut Report<'_>) {
     }
 }
 
-/// Says that the name in a URL is the name the certificate is for.
-pub fn check_server_name(tls: &tls::Config, report: &mut Report<'_>) {
-    if tls.server_name_override.is_some() {
-        report
-            .error("tls.server_name_override", "is not supported over HTTP")
-            .hint("use the certificate's name in the URL");
-    }
-}
-
 /// Says what is wrong with an URL that is there.
 pub fn check_url(key: &str, url: &str, report: &mut Report<'_>) {
     if url.is_empty() {
@@ -84,11 +104,21 @@ pub fn check_url(key: &str, url: &str, report: &mut Report<'_>) {
     }
 }
 
-/// An HTTP client for one exporter.
+/// An HTTP client for one exporter; proxies are those the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
 pub fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result<Client, StartError> {
-    // The client takes the process's provider and panics if there is none; whoever was first may keep his.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
+    client_through("", tls, timeout, context)
+}
+
+/// The same through `proxy`, if it is not empty.
+pub fn client_through(
+    proxy: &str,
+    tls: &tls::Config,
+    timeout: Duration,
+    context: &Context,
+) -> Result<Client, StartError> {
+    let failed = |error: reqwest::Error| context.error(format!("cannot make an HTTP client: {}", causes(&error)));
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls.config(&[b"h2", b"http/1.1"], context)?)
         .timeout(timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(ASK_AFTER)
@@ -96,8 +126,10 @@ pub fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result
         // Following turns a POST into a GET whose success says nothing, and shows our headers to others.
         .redirect(redirect::Policy::none())
         .user_agent(USER_AGENT);
-    let built = tls.for_reqwest(builder, context)?.build();
-    built.map_err(|error| context.error(format!("cannot make an HTTP client: {}", causes(&error))))
+    if !proxy.is_empty() {
+        builder = builder.proxy(Proxy::all(proxy).map_err(failed)?);
+    }
+    builder.build().map_err(failed)
 }
 
 /// Sends a request and says what its answer means to OTLP.
@@ -110,7 +142,8 @@ pub async fn exchange(
     request: reqwest::RequestBuilder,
     means: fn(StatusCode, &HeaderMap, &[u8]) -> Outcome,
 ) -> Outcome {
-    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error) };
+    // Without the URL: its query may be a key.
+    let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error.without_url()) };
     match request.send().await {
         Ok(mut response) => {
             let (status, headers) = (response.status(), response.headers().clone());

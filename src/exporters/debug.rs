@@ -5,13 +5,21 @@
 //!   verbosity: basic   # basic: a line a request; normal: a line a record; detailed: each request as OTLP JSON
 //!   sampling_initial: 2       # requests written in each second …
 //!   sampling_thereafter: 1    # … and then every n-th; 0: none
+//!   use_internal_logger: true # false: as bare lines to output_paths, by default [stdout]; or stderr, or files
 //! ```
 //!
-//! Nothing is queued and nothing can fail. What others wrote into the telemetry cannot break out of its line: control
+//! Nothing is queued. A line that cannot be written is gone, and the log says so once. What others wrote into the telemetry cannot break out of its line: control
 //! characters are escaped.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    fmt,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +27,7 @@ use serde::Deserialize;
 
 use super::{direct, hexadecimal};
 use crate::{
-    config::Check,
+    config::{Check, Report},
     otlp::{
         Signal, json,
         view::{self, AnyValue, LogRecord, Span},
@@ -40,11 +48,21 @@ pub struct Config {
     pub sampling_initial: u32,
     /// And then every how many.
     pub sampling_thereafter: u32,
+    /// Whether it goes into the gateway's own log.
+    pub use_internal_logger: bool,
+    /// If not: `stdout`, `stderr` or files, which are appended to; `stdout` unless set.
+    pub output_paths: Option<Vec<String>>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { verbosity: Verbosity::Basic, sampling_initial: 2, sampling_thereafter: 1 }
+        Self {
+            verbosity: Verbosity::Basic,
+            sampling_initial: 2,
+            sampling_thereafter: 1,
+            use_internal_logger: true,
+            output_paths: None,
+        }
     }
 }
 
@@ -61,11 +79,48 @@ pub enum Verbosity {
     Detailed,
 }
 
-impl Check for Config {}
+impl Check for Config {
+    fn check(&self, report: &mut Report<'_>) {
+        match &self.output_paths {
+            Some(_) if self.use_internal_logger => {
+                report.error("output_paths", "is set, but the log is written").hint("use_internal_logger: false");
+            }
+            Some(paths) if paths.is_empty() => {
+                report.error("output_paths", "is empty").hint("leave it out for stdout");
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+impl Config {
+    fn sink(&self, base: &Path) -> Result<Sink, String> {
+        if self.use_internal_logger {
+            return Ok(Sink::Log);
+        }
+        let stdout = [String::from("stdout")];
+        let paths = self.output_paths.as_deref().unwrap_or(&stdout);
+        let outputs = paths.iter().map(|path| output(path, base)).collect::<Result<_, _>>()?;
+        Ok(Sink::Outputs { outputs: Mutex::new(outputs), failed: AtomicBool::new(false) })
+    }
+}
+
+fn output(path: &str, base: &Path) -> Result<Box<dyn Write + Send>, String> {
+    Ok(match path {
+        "stdout" => Box::new(io::stdout()),
+        "stderr" => Box::new(io::stderr()),
+        path => {
+            let path = base.join(path);
+            let file = File::options().create(true).append(true).open(&path);
+            Box::new(file.map_err(|error| format!("cannot write {}: {error}", path.display()))?)
+        }
+    })
+}
 
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
         let write = Arc::new(Writer {
+            sink: self.sink(&context.base).map_err(|reason| context.error(reason))?,
             verbosity: self.verbosity,
             sampling: Mutex::new(Sampling { config: self.clone(), second: Instant::now(), seen: 0 }),
             component: context.component.clone(),
@@ -94,7 +149,14 @@ impl Sampling {
     }
 }
 
+/// Where lines go.
+enum Sink {
+    Log,
+    Outputs { outputs: Mutex<Vec<Box<dyn Write + Send>>>, failed: AtomicBool },
+}
+
 struct Writer {
+    sink: Sink,
     verbosity: Verbosity,
     sampling: Mutex<Sampling>,
     component: String,
@@ -103,18 +165,34 @@ struct Writer {
 impl Writer {
     fn write(&self, batch: &Batch) {
         let (component, signal) = (&self.component, batch.signal.name());
-        tracing::info!(component, signal, items = batch.items, bytes = batch.body.len(), "request");
+        let (items, bytes) = (batch.items, batch.body.len());
+        match self.sink {
+            Sink::Log => tracing::info!(component, signal, items, bytes, "request"),
+            Sink::Outputs { .. } => self.line(format_args!("{component} {signal} items={items} bytes={bytes}")),
+        }
         match self.verbosity {
             Verbosity::Basic => {}
-            Verbosity::Normal => {
-                for line in lines(batch) {
-                    tracing::info!(component, "{line}");
-                }
-            }
+            Verbosity::Normal => lines(batch).for_each(|line| self.line(format_args!("{line}"))),
             Verbosity::Detailed => {
                 let mut text = Vec::new();
                 json::to_json(batch.signal, &batch.body, &mut text);
-                tracing::info!(component, "{}", String::from_utf8_lossy(&text));
+                self.line(format_args!("{}", String::from_utf8_lossy(&text)));
+            }
+        }
+    }
+
+    fn line(&self, line: fmt::Arguments<'_>) {
+        let component = &self.component;
+        match &self.sink {
+            Sink::Log => tracing::info!(component, "{line}"),
+            Sink::Outputs { outputs, failed } => {
+                for output in outputs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+                    if let Err(error) = writeln!(output, "{line}")
+                        && !failed.swap(true, Ordering::Relaxed)
+                    {
+                        tracing::warn!(component, %error, "an output cannot be written");
+                    }
+                }
             }
         }
     }
@@ -190,12 +268,13 @@ fn visible(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use prost::Message as _;
 
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
     use super::*;
-    use crate::otlp::sample;
+    use crate::{config::Kind, otlp::sample, pipeline::probe};
 
     #[test]
     fn nothing_breaks_out_of_its_line() {
@@ -206,6 +285,36 @@ mod tests {
         let batch = Batch { signal: Signal::Logs, body: request.encode_to_vec().into(), items: 1 };
         let line = lines(&batch).next().unwrap();
         assert_eq!(line, "ERROR fine\\n2026 ERROR forged \\u{1b}[2J a\\rb=größe\\u{9b}");
+    }
+
+    #[tokio::test]
+    async fn lines_go_to_every_output() {
+        let directory = tempfile::tempdir().unwrap();
+        let output_paths = Some(vec!["one".to_owned(), "two".to_owned()]);
+        let config =
+            Config { verbosity: Verbosity::Normal, use_internal_logger: false, output_paths, ..Config::default() };
+        let body = sample::logs(2).encode_to_vec().into();
+        for _ in 0..2 {
+            let exporter = config.build(&probe::context("debug", directory.path())).unwrap();
+            let batch = Batch { signal: Signal::Logs, body: Bytes::clone(&body), items: 2 };
+            assert_eq!(exporter.consume(batch).await, Outcome::Accepted);
+        }
+        let text = std::fs::read_to_string(directory.path().join("one")).unwrap();
+        let starts: Vec<&str> = text.lines().map(|line| line.split(" text=").next().unwrap()).collect();
+        let request = format!("component debug logs items=2 bytes={}", body.len());
+        assert_eq!(starts, [&request, "ERROR line 0", "ERROR line 1"].repeat(2));
+        assert_eq!(std::fs::read_to_string(directory.path().join("two")).unwrap(), text);
+    }
+
+    #[test]
+    fn outputs_and_the_log_exclude_each_other() {
+        for (yaml, expected) in [
+            ("output_paths: [stderr]", "the log is written"),
+            ("output_paths: []\nuse_internal_logger: false", "is empty"),
+        ] {
+            let (_, said) = probe::config::<Config>(Kind::Exporter, yaml);
+            assert!(said.contains("output_paths") && said.contains(expected), "{yaml}: {said}");
+        }
     }
 
     #[test]

@@ -5,36 +5,47 @@
 //!   path: ./spans.jsonl
 //!   format: json          # json: a request a line; proto: each behind a four-byte big-endian length
 //!   compression: none     # zstd: each request on its own, behind the length it then has, whatever the format
+//!   compression_params: { level: 0 }   # of zstd: 1 to 22; 0: its default
 //!   append: true          # false: begin anew with every start
 //!   rotation:             # absent: the file grows
 //!     max_megabytes: 100
 //!     max_backups: 100
+//!     max_days: 0         # older files go after so many days; 0: none for its age
+//!   create_directory: false            # true: what is missing of the path, with these permissions
+//!   directory_permissions: "0755"
+//!   group_by:             # a file for each value of a resource attribute, which replaces the star in the path
+//!     enabled: false
+//!     resource_attribute: fileexporter.path_segment
+//!     max_open_files: 100
 //! ```
 //!
 //! A batch is answered `Accepted` when the operating system has taken its bytes: nothing is buffered here. A disk that is full, or gone, is
-//! answered `Retryable`: senders keep what they have, and nothing half-written stays in the file.
+//! answered `Retryable`: senders keep what they have, and nothing half-written stays in the file. With `group_by`, a
+//! resource whose attribute names no file is refused for good, and the sender told.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde::Deserialize;
 
+use self::{groups::Groups, output::Output};
 use super::direct;
 use crate::{
-    config::{Check, Report},
-    otlp::{
-        compression::{Encoding, compress},
-        json,
-    },
+    config::{Check, Report, Toggle},
+    otlp::{Signal, json},
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
     },
 };
+
+mod groups;
+mod output;
 
 /// The configuration; the keys are the Collector's.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,11 +57,22 @@ pub struct Config {
     pub format: Format,
     /// How each request is compressed.
     pub compression: Compression,
+    /// How hard.
+    pub compression_params: CompressionParams,
     /// Whether a start goes on where the last one ended. Unlike in the Collector this is the default: a restart must
     /// not delete alerts.
     pub append: bool,
     /// When to begin a new file.
-    pub rotation: Option<Rotation>,
+    pub rotation: Toggle<Rotation>,
+    /// Longest that a buffer is kept back. There is none: a warning says so.
+    #[serde(with = "crate::config::duration::option")]
+    pub flush_interval: Option<Duration>,
+    /// Whether directories that are missing on the way to the file are made.
+    pub create_directory: bool,
+    /// Octal, as `chmod` takes it; `0755` unless set.
+    pub directory_permissions: Option<String>,
+    /// A file for each value of a resource attribute.
+    pub group_by: GroupBy,
 }
 
 /// What a request looks like in the file.
@@ -73,6 +95,14 @@ pub enum Compression {
     Zstd,
 }
 
+/// `compression_params`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompressionParams {
+    /// From 1, the fastest, to 22, the smallest; 0 is zstd's own default.
+    pub level: u8,
+}
+
 /// When to begin a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -81,6 +111,22 @@ pub struct Rotation {
     pub max_megabytes: u64,
     /// Older files kept, as `path.1` (the newest) to `path.N`.
     pub max_backups: u32,
+    /// Days without a write after which an older file goes, when the next is put aside; 0: never.
+    pub max_days: u32,
+    /// Whose time the names of older files show. They show none: a warning says so.
+    pub localtime: bool,
+}
+
+/// A file for each value of a resource attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupBy {
+    /// Whether to.
+    pub enabled: bool,
+    /// Replaces the star in the path.
+    pub resource_attribute: String,
+    /// Files kept open; the one longest unused is closed for another.
+    pub max_open_files: usize,
 }
 
 impl Default for Config {
@@ -89,15 +135,26 @@ impl Default for Config {
             path: PathBuf::new(),
             format: Format::Json,
             compression: Compression::None,
+            compression_params: CompressionParams::default(),
             append: true,
-            rotation: None,
+            rotation: Toggle::Off,
+            flush_interval: None,
+            create_directory: false,
+            directory_permissions: None,
+            group_by: GroupBy::default(),
         }
     }
 }
 
 impl Default for Rotation {
     fn default() -> Self {
-        Self { max_megabytes: 100, max_backups: 100 }
+        Self { max_megabytes: 100, max_backups: 100, max_days: 0, localtime: false }
+    }
+}
+
+impl Default for GroupBy {
+    fn default() -> Self {
+        Self { enabled: false, resource_attribute: "fileexporter.path_segment".to_owned(), max_open_files: 100 }
     }
 }
 
@@ -106,49 +163,122 @@ impl Check for Config {
         if self.path.as_os_str().is_empty() {
             report.error("path", "is missing").hint("such as ./spans.jsonl");
         }
-        if let Some(rotation) = self.rotation {
+        if self.compression_params.level > 22 {
+            report.error("compression_params.level", "must be between 0 and 22");
+        }
+        if self.compression == Compression::None && self.compression_params.level > 0 {
+            report.warning("compression_params", "does nothing: `compression` is none");
+        }
+        if self.flush_interval.is_some() {
+            report.warning("flush_interval", "does nothing: a request is in the file when it is answered");
+        }
+        if let Toggle::On(rotation) = self.rotation {
             if rotation.max_megabytes == 0 {
                 report.error("rotation.max_megabytes", "must be more than 0");
             }
             if rotation.max_backups == 0 || rotation.max_backups > 1000 {
                 report.error("rotation.max_backups", "must be between 1 and 1000");
             }
+            if rotation.localtime {
+                report.warning("rotation.localtime", "does nothing: older files are numbered, not named after a time");
+            }
         }
+        if let Err(wrong) = self.directory_mode() {
+            report.error("directory_permissions", wrong).hint("such as \"0755\"");
+        }
+        if self.directory_permissions.is_some() && !self.create_directory && !self.group_by.enabled {
+            report.error("directory_permissions", "is set, but `create_directory` is not");
+        }
+        if self.group_by.enabled {
+            self.check_groups(report);
+        }
+    }
+}
+
+impl Config {
+    fn check_groups(&self, report: &mut Report<'_>) {
+        let path = self.path.to_string_lossy();
+        if path.starts_with('*') || path.matches('*').count() != 1 {
+            report.error("path", "must have one `*`, and not begin with it, where `group_by` is enabled");
+        }
+        if self.group_by.resource_attribute.is_empty() {
+            report.error("group_by.resource_attribute", "is empty");
+        }
+        if !(1..=10_000).contains(&self.group_by.max_open_files) {
+            report.error("group_by.max_open_files", "must be between 1 and 10000");
+        }
+        if !self.append {
+            report.error("append", "must be true with `group_by`: files that had to be closed would begin anew");
+        }
+    }
+
+    fn directory_mode(&self) -> Result<u32, String> {
+        let Some(text) = &self.directory_permissions else { return Ok(0o755) };
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+        mode.ok_or_else(|| format!("must be octal permissions, not {text:?}"))
+    }
+
+    fn files(&self, base: &Path) -> Result<Files, String> {
+        let path = base.join(&self.path);
+        let cannot = |error| format!("cannot write {}: {error}", path.display());
+        let directory_mode = self.directory_mode()?;
+        let rotation = self.rotation.as_option().copied();
+        if self.group_by.enabled {
+            return Ok(Files::Grouped(Mutex::new(Groups::new(&path, self, directory_mode))));
+        }
+        if self.create_directory {
+            make_way(&path, directory_mode).map_err(cannot)?;
+        }
+        Ok(Files::One(Mutex::new(Output::open(&path, self.append, rotation).map_err(cannot)?)))
     }
 }
 
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
-        let path = context.base.join(&self.path);
-        let output = Output::open(&path, self.append, self.rotation)
-            .map_err(|error| context.error(format!("cannot write {}: {error}", path.display())))?;
-        let writer =
-            Writer { format: self.format, compression: self.compression, output: Arc::new(Mutex::new(output)), path };
-        Ok(direct(Arc::new(writer), context))
+        let files = self.files(&context.base).map_err(|reason| context.error(reason))?;
+        let form = Form { format: self.format, compression: self.compression, level: self.compression_params.level };
+        Ok(direct(Arc::new(Writer { form, files: Arc::new(files), path: context.base.join(&self.path) }), context))
+    }
+}
+
+/// Makes the directories on the way to `path`.
+fn make_way(path: &Path, mode: u32) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(mode).create(directory)
+}
+
+enum Files {
+    One(Mutex<Output>),
+    Grouped(Mutex<Groups>),
+}
+
+impl Files {
+    fn put(&self, form: Form, batch: &Batch) -> io::Result<Outcome> {
+        match self {
+            Self::One(output) => {
+                let message = form.message(batch.signal, &batch.body);
+                output.lock().unwrap_or_else(PoisonError::into_inner).put(&message)?;
+                Ok(Outcome::Accepted)
+            }
+            Self::Grouped(groups) => groups.lock().unwrap_or_else(PoisonError::into_inner).put(form, batch),
+        }
     }
 }
 
 struct Writer {
-    format: Format,
-    compression: Compression,
-    output: Arc<Mutex<Output>>,
+    form: Form,
+    files: Arc<Files>,
     path: PathBuf,
 }
 
 impl Writer {
     async fn write(&self, batch: Batch) -> Outcome {
-        let (format, compression, output) = (self.format, self.compression, self.output.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            let message = encode(format, compression, &batch);
-            output.lock().unwrap_or_else(PoisonError::into_inner).put(&message)
-        });
-        match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
-            Ok(()) => Outcome::Accepted,
-            Err(error) => {
-                let reason = format!("cannot write {}: {error}", self.path.display());
-                Outcome::Retryable { after: None, reason }
-            }
-        }
+        let (form, files) = (self.form, Arc::clone(&self.files));
+        let written = tokio::task::spawn_blocking(move || files.put(form, &batch));
+        written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).unwrap_or_else(|error| {
+            let reason = format!("cannot write {}: {error}", self.path.display());
+            Outcome::Retryable { after: None, reason }
+        })
     }
 }
 
@@ -158,22 +288,35 @@ impl Consumer for Writer {
     }
 }
 
-fn encode(format: Format, compression: Compression, batch: &Batch) -> Vec<u8> {
-    let mut json = Vec::new();
-    let message = match format {
-        Format::Json => {
-            json.reserve(batch.body.len() * 2);
-            json::to_json(batch.signal, &batch.body, &mut json);
-            &json
-        }
-        Format::Proto => batch.body.as_ref(),
-    };
-    match (format, compression) {
-        (_, Compression::Zstd) => behind_length(&compress(Encoding::Zstd, message)),
-        (Format::Proto, Compression::None) => behind_length(message),
-        (Format::Json, Compression::None) => {
-            json.push(b'\n');
-            json
+/// What requests look like in the file.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    format: Format,
+    compression: Compression,
+    level: u8,
+}
+
+impl Form {
+    fn message(self, signal: Signal, body: &[u8]) -> Vec<u8> {
+        let mut json = Vec::new();
+        let message = match self.format {
+            Format::Json => {
+                json.reserve(body.len() * 2);
+                json::to_json(signal, body, &mut json);
+                &json
+            }
+            Format::Proto => body,
+        };
+        match (self.format, self.compression) {
+            // Fails only when memory does.
+            (_, Compression::Zstd) => {
+                behind_length(&zstd::bulk::compress(message, i32::from(self.level)).unwrap_or_default())
+            }
+            (Format::Proto, Compression::None) => behind_length(message),
+            (Format::Json, Compression::None) => {
+                json.push(b'\n');
+                json
+            }
         }
     }
 }
@@ -182,192 +325,5 @@ fn behind_length(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes(), message].concat()
 }
 
-/// The file being written.
-struct Output {
-    path: PathBuf,
-    file: File,
-    len: u64,
-    rotation: Option<Rotation>,
-}
-
-impl Output {
-    fn open(path: &Path, append: bool, rotation: Option<Rotation>) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        if !append {
-            file.set_len(0)?;
-        }
-        let len = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, len, rotation })
-    }
-
-    fn put(&mut self, message: &[u8]) -> io::Result<()> {
-        if let Some(rotation) = self.rotation
-            && self.len > 0
-            && self.len + message.len() as u64 > rotation.max_megabytes * 1_000_000
-        {
-            self.rotate(rotation.max_backups)?;
-        }
-        if let Err(error) = self.file.write_all(message) {
-            // Half a message would make the rest unreadable.
-            let _ = self.file.set_len(self.len);
-            return Err(error);
-        }
-        self.len += message.len() as u64;
-        Ok(())
-    }
-
-    fn rotate(&mut self, max_backups: u32) -> io::Result<()> {
-        for number in (1..max_backups).rev() {
-            let older = self.backup(number);
-            if older.exists() {
-                fs::rename(older, self.backup(number + 1))?;
-            }
-        }
-        match fs::rename(&self.path, self.backup(1)) {
-            // Moved before, when the new file could not be opened; or somebody has taken it away.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            moved => moved?,
-        }
-        *self = Self::open(&self.path, true, self.rotation)?;
-        Ok(())
-    }
-
-    fn backup(&self, number: u32) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(format!(".{number}"));
-        name.into()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use prost::Message as _;
-
-    use super::*;
-    use crate::{
-        otlp::{Signal, compression::decompress, sample},
-        pipeline::probe,
-    };
-
-    fn batch(spans: u64) -> Batch {
-        Batch { signal: Signal::Traces, body: sample::traces(spans).encode_to_vec().into(), items: spans as usize }
-    }
-
-    fn exporter(config: &Config, directory: &Path) -> Next {
-        config.build(&probe::context("file", directory)).unwrap()
-    }
-
-    #[tokio::test]
-    async fn each_request_is_a_line_and_a_restart_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config { path: "out.jsonl".into(), ..Config::default() };
-        for _ in 0..2 {
-            assert_eq!(exporter(&config, directory.path()).consume(batch(2)).await, Outcome::Accepted);
-        }
-        let text = fs::read_to_string(directory.path().join("out.jsonl")).unwrap();
-        assert_eq!(text.lines().count(), 2);
-        for line in text.lines() {
-            assert_eq!(json::to_protobuf(Signal::Traces, line.as_bytes()).unwrap(), batch(2).body);
-        }
-        let anew = Config { append: false, ..config };
-        exporter(&anew, directory.path());
-        assert_eq!(fs::metadata(directory.path().join("out.jsonl")).unwrap().len(), 0);
-    }
-
-    #[tokio::test]
-    async fn protobuf_messages_follow_their_length() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config { path: "out.pb".into(), format: Format::Proto, ..Config::default() };
-        exporter(&config, directory.path()).consume(batch(3)).await;
-        let bytes = fs::read(directory.path().join("out.pb")).unwrap();
-        let (len, message) = bytes.split_first_chunk::<4>().unwrap();
-        assert_eq!(u32::from_be_bytes(*len) as usize, message.len());
-        assert_eq!(message, batch(3).body);
-    }
-
-    #[tokio::test]
-    async fn compressed_requests_are_read_one_by_one() {
-        let directory = tempfile::tempdir().unwrap();
-        for format in [Format::Json, Format::Proto] {
-            let config = Config {
-                path: "out.zst".into(),
-                format,
-                compression: Compression::Zstd,
-                append: false,
-                rotation: None,
-            };
-            let exporter = exporter(&config, directory.path());
-            for spans in [3, 4] {
-                assert_eq!(exporter.consume(batch(spans)).await, Outcome::Accepted);
-            }
-            let bytes = fs::read(directory.path().join("out.zst")).unwrap();
-            let mut rest = bytes.as_slice();
-            for spans in [3, 4] {
-                let (len, tail) = rest.split_first_chunk::<4>().unwrap();
-                let (message, tail) = tail.split_at(u32::from_be_bytes(*len) as usize);
-                let plain = decompress(Encoding::Zstd, message, 1 << 20).unwrap();
-                let request = match format {
-                    Format::Json => json::to_protobuf(Signal::Traces, &plain).unwrap(),
-                    Format::Proto => plain.to_vec(),
-                };
-                assert_eq!(request, batch(spans).body, "{format:?}");
-                rest = tail;
-            }
-            assert!(rest.is_empty());
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn a_full_disk_is_a_reason_to_come_back_and_trouble_while_it_lasts() {
-        // The device that is always full stands in for the disk.
-        let config = Config { path: "/dev/full".into(), ..Config::default() };
-        let context = probe::context("file", Path::new("."));
-        let exporter = config.build(&context).unwrap();
-        let outcome = exporter.consume(batch(2)).await;
-        assert!(
-            matches!(&outcome, Outcome::Retryable { reason, .. } if reason.contains("No space left")),
-            "{outcome:?}"
-        );
-        assert_eq!(context.metrics.sum("otelcol_exporter_send_failed_spans", None) as u64, 2);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_was_taken_away_does_not_stop_the_next() {
-        let directory = tempfile::tempdir().unwrap();
-        let rotation = Some(Rotation { max_megabytes: 1, max_backups: 2 });
-        let exporter = exporter(&Config { path: "out".into(), rotation, ..Config::default() }, directory.path());
-        let large = batch(250);
-        assert_eq!(exporter.consume(large.clone()).await, Outcome::Accepted);
-        fs::remove_file(directory.path().join("out")).unwrap();
-        for _ in 0..3 {
-            assert_eq!(exporter.consume(large.clone()).await, Outcome::Accepted);
-        }
-        assert!(directory.path().join("out").exists());
-    }
-
-    #[tokio::test]
-    async fn full_files_make_room_for_new_ones_and_the_oldest_goes() {
-        let directory = tempfile::tempdir().unwrap();
-        let rotation = Some(Rotation { max_megabytes: 1, max_backups: 2 });
-        let exporter = exporter(&Config { path: "out".into(), rotation, ..Config::default() }, directory.path());
-        let large = batch(250);
-        for _ in 0..6 {
-            assert_eq!(exporter.consume(large.clone()).await, Outcome::Accepted);
-        }
-        let mut names: Vec<String> = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        assert_eq!(names, ["out", "out.1", "out.2"]);
-    }
-
-    #[tokio::test]
-    async fn a_path_that_cannot_be_written_stops_the_start() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config { path: "no/such/directory".into(), ..Config::default() };
-        let refused = config.build(&probe::context("file", directory.path())).err().unwrap();
-        assert!(refused.to_string().contains("no/such/directory"), "{refused}");
-    }
-}
+mod tests;

@@ -74,6 +74,14 @@ impl Check for Config {
         let backend = otlp_grpc::Config { endpoint: "backend:4317".to_owned(), ..self.protocol.otlp.clone() };
         report.within("protocol.otlp", &backend);
         report.within("resolver", &self.resolver);
+        if self.resolver.dns.is_some() && self.protocol.otlp.sending_queue.storage.is_some() {
+            report
+                .warning(
+                    "protocol.otlp.sending_queue.storage",
+                    "is one queue for each address: what it holds waits on disk until the same address is back",
+                )
+                .hint("use it where gateways keep their addresses, as `static` ones do");
+        }
     }
 }
 
@@ -109,6 +117,16 @@ impl ExporterConfig for Config {
             (None, None) => return Err(context.error("there is no resolver")),
         };
         Ok(Arc::new(Balancer { router, resolving }))
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        let storage = self.protocol.otlp.sending_queue.storage.as_deref();
+        storage.map(|id| ("protocol::otlp::sending_queue::storage", id)).into_iter().collect()
+    }
+
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        let auth = self.protocol.otlp.auth.as_ref()?;
+        Some(("protocol::otlp::auth::authenticator", auth.authenticator.as_str()))
     }
 }
 

@@ -14,7 +14,6 @@ pub mod webhook;
 
 mod answer;
 mod client;
-mod tls;
 
 use std::{
     fmt::Write as _,
@@ -27,31 +26,46 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::Report,
     otlp::Signal,
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
-        component::Context,
+        component::{Context, StartError},
+        flow,
         health::Health,
         queue::{self, Queue},
         retry::{self, Retry},
-        watch,
     },
     telemetry::{BYTES, Counter, Gauge, Histogram, ITEMS},
+    transport::tls::client as tls,
 };
 
 /// So many attempts in a row must fail before the exporter is said to be in trouble.
 const IN_TROUBLE_AFTER: u32 = 2;
 
 /// `send`, counted, watched, retried and queued.
-fn sending(send: Next, queue: &queue::Config, retry: &retry::Config, context: &Context) -> Next {
+fn sending(send: Next, queue: &queue::Config, retry: &retry::Config, context: &Context) -> Result<Next, StartError> {
     let closing = CancellationToken::new();
-    Queue::over(queue, Retry::over(retry, counted(send, context), closing.clone()), closing, context)
+    let retrying = Retry::over(retry, counted(send, context), closing.clone(), queue.at_end());
+    Queue::over(queue, retrying, closing, context)
+}
+
+/// Says what is wrong with a queue and the retries behind it.
+fn check_sending(queue: &queue::Config, retry: &retry::Config, report: &mut Report<'_>) {
+    report.within("sending_queue", queue);
+    report.within("retry_on_failure", retry);
+    let limit = retry.max_elapsed_time;
+    if queue.storage.is_some() && (!retry.enabled || !limit.is_zero()) {
+        let limit =
+            if retry.enabled { format!("after {}s", limit.as_secs()) } else { "at the first refusal".to_owned() };
+        let message = format!("what is stored is given up {limit} although it could wait on disk");
+        report.warning("retry_on_failure", message).hint("set `max_elapsed_time: 0` to keep it until it is delivered");
+    }
 }
 
 /// `send`, counted and watched: for what is quick and here, where a queue would only hide a full disk from senders.
 fn direct(send: Next, context: &Context) -> Next {
-    let none = queue::Config { enabled: false, ..queue::Config::default() };
-    Queue::over(&none, counted(send, context), CancellationToken::new(), context)
+    queue::unqueued(counted(send, context), CancellationToken::new(), context)
 }
 
 /// `send`, with each attempt counted and watched.
@@ -106,8 +120,8 @@ impl Counted {
         self.bytes.record(batch.body.len() as f64);
         self.in_flight.add(1.0);
         let in_flight = InFlight(&self.in_flight);
-        let span = watch::span("exporter", &self.id, &batch);
-        let outcome = watch::traced(async { self.send.consume(batch).await }, span).await;
+        let span = flow::span("exporter", &self.id, &batch);
+        let outcome = flow::traced(async { self.send.consume(batch).await }, span).await;
         drop(in_flight);
         match &outcome {
             Outcome::Accepted => self.succeeded(signal, items),

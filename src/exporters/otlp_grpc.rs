@@ -2,10 +2,13 @@
 //!
 //! ```yaml
 //! otlp_grpc:
-//!   endpoint: tempo:4317        # host:port, or with http:// or https://
-//!   tls: { insecure: true }     # otherwise TLS with the system's certificates; see tls.rs
-//!   compression: gzip           # none, gzip, zstd
+//!   endpoint: tempo:4317        # host:port, or with http:// or https://; or unix:///path/of/socket
+//!   tls: { insecure: true }     # otherwise TLS with the system's certificates; see transport/tls/client.rs
+//!   compression: gzip           # none, gzip, zstd, snappy
 //!   headers: { x-tenant: one }
+//!   auth: { authenticator: bearertokenauth }
+//!   authority: ""               # the name we call it by, instead of the endpoint's
+//!   max_send_msg_size_mib: 64   # larger requests are not sent, but dropped and counted; 0: no limit
 //!   timeout: 5s
 //!   keepalive: { time: 10s, timeout: 10s, permit_without_stream: false }   # off unless there
 //!   sending_queue: {}           # see pipeline/queue.rs
@@ -20,8 +23,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::{BufMut as _, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, HeaderValue, Request, Uri, uri::Authority};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use tonic::{
     Code, Status,
@@ -31,8 +35,8 @@ use tonic::{
 use tower::{Service as _, ServiceExt as _};
 
 use super::{
-    answer,
-    client::{self, causes, check_compression, check_headers, check_timeout, header_map},
+    answer, check_sending,
+    client::{self, causes, check_auth, check_grpc_compression, check_headers, check_timeout, header_map},
     sending, tls,
 };
 use crate::{
@@ -45,6 +49,10 @@ use crate::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
         queue, retry,
+    },
+    transport::{
+        auth,
+        dial::{Dial, To},
     },
 };
 
@@ -64,10 +72,16 @@ pub struct Config {
     pub endpoint: String,
     /// How to trust it.
     pub tls: tls::Config,
-    /// How bodies are compressed: none, gzip, zstd.
+    /// How bodies are compressed: none, gzip, zstd, snappy.
     pub compression: String,
     /// Sent with every call.
     pub headers: BTreeMap<String, Secret>,
+    /// The extension that says who we are.
+    pub auth: Option<auth::Config>,
+    /// The name we call the destination by, instead of the endpoint's.
+    pub authority: String,
+    /// The largest request, before compression, MiB; 0 is no limit.
+    pub max_send_msg_size_mib: u32,
     /// Of one attempt.
     #[serde(with = "crate::config::duration")]
     pub timeout: Duration,
@@ -118,6 +132,9 @@ impl Default for Config {
             tls: tls::Config::default(),
             compression: Encoding::Gzip.name().to_owned(),
             headers: BTreeMap::new(),
+            auth: None,
+            authority: String::new(),
+            max_send_msg_size_mib: 64,
             timeout: Duration::from_secs(5),
             keepalive: Toggle::Off,
             sending_queue: queue::Config::default(),
@@ -130,52 +147,92 @@ impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
         if self.endpoint.is_empty() {
             report.error("endpoint", "is missing").hint("such as tempo:4317");
-        } else if let Err(reason) = self.uri() {
+        } else if let Err(reason) = self.target() {
             report.error("endpoint", reason).hint("such as tempo:4317 or https://otlp.example.com:4317");
         }
-        check_compression(&self.compression, report);
+        if !self.authority.is_empty() && self.authority.parse::<Authority>().is_err() {
+            report.error("authority", "is not a host, with or without a port");
+        }
+        check_grpc_compression(&self.compression, report);
         check_headers(&self.headers, report);
+        check_auth(self.auth.as_ref(), report);
         check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         if let Some(keepalive) = self.keepalive.as_option() {
             report.within("keepalive", keepalive);
         }
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
+/// Where calls go.
+struct Target {
+    to: To,
+    /// What is called the destination's name, with or without a port.
+    authority: Authority,
+    secure: bool,
+}
+
 impl Config {
-    fn uri(&self) -> Result<Uri, String> {
-        let (scheme, rest) = match self.endpoint.split_once("://") {
-            Some(("http", rest)) => ("http", rest),
-            Some(("https", rest)) => ("https", rest),
+    fn target(&self) -> Result<Target, String> {
+        let secure = !self.tls.insecure;
+        let (secure, rest) = match self.endpoint.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
             // gRPC's names for how an address is looked up, which is what happens anyway.
-            Some(("dns" | "passthrough", rest)) => (self.scheme(), rest.trim_start_matches('/')),
+            Some(("dns" | "passthrough", rest)) => (secure, rest.trim_start_matches('/')),
+            Some(("unix", "")) => return Err("must have the path of a socket".to_owned()),
+            Some(("unix", path)) => {
+                let authority = self.authority(Authority::from_static("localhost"));
+                return Ok(Target { to: To::Unix(path.into()), authority, secure });
+            }
             Some((scheme, _)) => return Err(format!("`{scheme}://` is not a scheme for gRPC")),
-            None => (self.scheme(), self.endpoint.as_str()),
+            None => (secure, self.endpoint.as_str()),
         };
         let rest = rest.trim_end_matches('/');
         if rest.contains('/') {
             return Err("must not have a path".to_owned());
         }
-        format!("{scheme}://{rest}").parse().map_err(|error| format!("is not an address: {error}"))
+        let authority: Authority = rest.parse().map_err(|error| format!("is not an address: {error}"))?;
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let uri = format!("http://{}:{port}", authority.host()).parse();
+        let to = To::Tcp(uri.map_err(|error| format!("is not an address: {error}"))?);
+        Ok(Target { to, authority: self.authority(authority), secure })
     }
 
-    /// Where the endpoint does not say.
-    const fn scheme(&self) -> &'static str {
-        if self.tls.insecure { "http" } else { "https" }
+    fn authority(&self, otherwise: Authority) -> Authority {
+        self.authority.parse().unwrap_or(otherwise)
+    }
+
+    /// How connections to `target` are opened.
+    fn dial(&self, target: &Target, context: &Context) -> Result<Dial, StartError> {
+        let to = match &target.to {
+            To::Unix(path) => To::Unix(context.base.join(path)),
+            tcp @ To::Tcp(..) => tcp.clone(),
+        };
+        if !target.secure {
+            return Ok(Dial::new(to, None));
+        }
+        let host = target.authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = self.tls.server_name().map_or_else(|| ServerName::try_from(host), Ok);
+        let name = name.map_err(|error| context.error(format!("endpoint: {error}; set tls::server_name_override")))?;
+        Ok(Dial::new(to, Some((self.tls.config(&[b"h2"], context)?, name))))
     }
 }
 
 impl Config {
     /// What sends one batch, without queue and retries.
     pub(super) fn sender(&self, context: &Context) -> Result<Next, StartError> {
-        let uri = self.uri().map_err(|reason| context.error(format!("endpoint {reason}")))?;
-        let secure = uri.scheme_str() == Some("https");
-        let mut endpoint = Endpoint::from(uri)
-            .tcp_nodelay(true)
+        let target = self.target().map_err(|reason| context.error(format!("endpoint {reason}")))?;
+        let dial = self.dial(&target, context)?;
+        let origin = |scheme: &str| {
+            let uri = Uri::builder().scheme(scheme).authority(target.authority.clone()).path_and_query("/").build();
+            uri.map_err(|error| context.error(format!("endpoint: {error}")))
+        };
+        // TLS is the dial's business: the library must not try it again.
+        let mut endpoint = Endpoint::from(origin("http")?)
+            .origin(origin(if target.secure { "https" } else { "http" })?)
             .connect_timeout(self.timeout)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
@@ -187,14 +244,14 @@ impl Config {
                 .keep_alive_timeout(keepalive.timeout)
                 .keep_alive_while_idle(keepalive.permit_without_stream);
         }
-        if secure {
-            endpoint = self.tls.for_tonic(endpoint, context)?;
-        }
         Ok(Arc::new(Sender {
-            channel: ArcSwap::from_pointee(endpoint.connect_lazy()),
+            channel: ArcSwap::from_pointee(endpoint.connect_with_connector_lazy(dial.clone())),
             endpoint,
+            dial,
             encoding: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
             headers: header_map(&self.headers),
+            auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
+            largest: (self.max_send_msg_size_mib as usize) << 20,
             timeout: self.timeout,
         }))
     }
@@ -202,27 +259,43 @@ impl Config {
 
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
-        Ok(sending(self.sender(context)?, &self.sending_queue, &self.retry_on_failure, context))
+        sending(self.sender(context)?, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
+    }
+
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        Some(("auth::authenticator", self.auth.as_ref()?.authenticator.as_str()))
     }
 }
 
 struct Sender {
     endpoint: Endpoint,
+    dial: Dial,
     channel: ArcSwap<Channel>,
     encoding: Encoding,
     headers: HeaderMap,
+    auth: Option<Arc<dyn auth::Client>>,
+    /// Zero is no limit.
+    largest: usize,
     timeout: Duration,
 }
 
 impl Sender {
     async fn send(&self, batch: Batch) -> Outcome {
+        if let Err(outcome) = client::check_size(batch.body.len(), self.largest) {
+            return outcome;
+        }
         let channel = self.channel.load_full();
         match tokio::time::timeout(self.timeout, self.call(channel.as_ref().clone(), &batch)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(reason)) => Outcome::Retryable { after: None, reason },
             Err(_) => {
                 // Unless another call has already noticed.
-                self.channel.compare_and_swap(&channel, Arc::new(self.endpoint.connect_lazy()));
+                self.channel
+                    .compare_and_swap(&channel, Arc::new(self.endpoint.connect_with_connector_lazy(self.dial.clone())));
                 Outcome::Retryable { after: None, reason: format!("no answer within {:?}", self.timeout) }
             }
         }
@@ -231,7 +304,7 @@ impl Sender {
     /// One call; the error says why there was no answer.
     async fn call(&self, mut channel: Channel, batch: &Batch) -> Result<Outcome, String> {
         let channel = channel.ready().await.map_err(|error| causes(&error))?;
-        let response = channel.call(self.request(batch)).await.map_err(|error| causes(&error))?;
+        let response = channel.call(self.request(batch)?).await.map_err(|error| causes(&error))?;
         let (parts, body) = response.into_parts();
         if parts.status != http::StatusCode::OK {
             // A proxy in between: what it means for HTTP it means for us.
@@ -240,16 +313,24 @@ impl Sender {
         if let Some(status) = Status::from_header_map(&parts.headers) {
             return Ok(answer::of_grpc(&status, &[]));
         }
-        let body = http_body_util::Limited::new(body, LARGEST_ANSWER);
-        let collected = body.collect().await.map_err(|error| format!("the answer broke off: {error}"))?;
+        let collected = match Limited::new(body, LARGEST_ANSWER).collect().await {
+            Ok(collected) => collected,
+            Err(error) if error.is::<LengthLimitError>() => {
+                let reason = format!("the destination answered more than {LARGEST_ANSWER} bytes, which is not OTLP");
+                return Ok(Outcome::Permanent { reason });
+            }
+            Err(error) => return Err(format!("the answer broke off: {error}")),
+        };
         let status = collected.trailers().and_then(Status::from_header_map);
         let status = status.unwrap_or_else(|| Status::new(Code::Unavailable, "there is no status"));
         Ok(answer::of_grpc(&status, collected.to_bytes().get(FRAME..).unwrap_or_default()))
     }
 
-    fn request(&self, batch: &Batch) -> Request<Body> {
+    /// The request; the error says why there cannot be one now.
+    fn request(&self, batch: &Batch) -> Result<Request<Body>, String> {
         let compressed = self.encoding != Encoding::Identity;
-        let message = if compressed { compress(self.encoding, &batch.body).into() } else { batch.body.clone() };
+        let message =
+            if compressed { compress(self.encoding.in_grpc(), &batch.body).into() } else { batch.body.clone() };
         let mut framed = BytesMut::with_capacity(FRAME + message.len());
         framed.put_u8(u8::from(compressed));
         framed.put_u32(message.len() as u32);
@@ -269,7 +350,10 @@ impl Sender {
         if compressed {
             headers.insert("grpc-encoding", HeaderValue::from_static(self.encoding.name()));
         }
-        request
+        if let Some(auth) = &self.auth {
+            auth.authenticate(headers)?;
+        }
+        Ok(request)
     }
 }
 

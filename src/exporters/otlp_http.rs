@@ -5,9 +5,12 @@
 //!   endpoint: https://otlp.example.com   # /v1/traces, /v1/metrics, /v1/logs are appended
 //!   traces_endpoint: ""                  # or a whole URL for one signal
 //!   encoding: proto                      # proto, json
-//!   compression: gzip                    # none, gzip, zstd
+//!   compression: gzip                    # none, gzip, zstd, snappy, x-snappy-framed, zlib, deflate
 //!   headers: { authorization: Bearer … }
-//!   tls: {}
+//!   auth: { authenticator: bearertokenauth }
+//!   tls: {}                              # see transport/tls/client.rs
+//!   proxy_url: ""                        # otherwise HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured
+//!   max_request_body_size: 64MiB         # larger requests are not sent, but dropped and counted; 0: no limit
 //!   timeout: 30s
 //!   sending_queue: {}
 //!   retry_on_failure: {}
@@ -20,11 +23,15 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::{
-    client::{check_compression, check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
+    check_sending,
+    client::{
+        check_auth, check_compression, check_headers, check_size, check_timeout, check_url, client_through, header_map,
+        post,
+    },
     sending, tls,
 };
 use crate::{
-    config::{Check, Report, Secret},
+    config::{ByteSize, Check, Report, Secret},
     otlp::{
         Signal,
         compression::{Encoding, compress},
@@ -35,6 +42,7 @@ use crate::{
         component::{Context, ExporterConfig, StartError},
         queue, retry,
     },
+    transport::auth,
 };
 
 /// The configuration; keys and defaults are the Collector's.
@@ -51,12 +59,18 @@ pub struct Config {
     pub logs_endpoint: String,
     /// How bodies are written.
     pub encoding: BodyEncoding,
-    /// How they are compressed: none, gzip, zstd.
+    /// How they are compressed.
     pub compression: String,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
+    /// The extension that says who we are.
+    pub auth: Option<auth::Config>,
     /// How to trust the destination.
     pub tls: tls::Config,
+    /// The proxy all requests go through, instead of those the environment names.
+    pub proxy_url: Secret,
+    /// The largest body, before compression; 0 is no limit.
+    pub max_request_body_size: ByteSize,
     /// Of one attempt.
     #[serde(with = "crate::config::duration")]
     pub timeout: Duration,
@@ -86,7 +100,10 @@ impl Default for Config {
             encoding: BodyEncoding::Proto,
             compression: Encoding::Gzip.name().to_owned(),
             headers: BTreeMap::new(),
+            auth: None,
             tls: tls::Config::default(),
+            proxy_url: Secret::default(),
+            max_request_body_size: ByteSize::mib(64),
             timeout: Duration::from_secs(30),
             sending_queue: queue::Config::default(),
             retry_on_failure: retry::Config::default(),
@@ -108,13 +125,13 @@ impl Check for Config {
             check_url(key, url, report);
             self.tls.check_scheme(url, report);
         }
-        check_server_name(&self.tls, report);
+        check_url("proxy_url", self.proxy_url.expose(), report);
+        check_auth(self.auth.as_ref(), report);
         check_compression(&self.compression, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -137,13 +154,23 @@ impl Config {
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
         let send = Arc::new(Sender {
-            client: client(&self.tls, self.timeout, context)?,
+            client: client_through(self.proxy_url.expose(), &self.tls, self.timeout, context)?,
             urls: Signal::ALL.map(|signal| self.url(signal)),
             body_encoding: self.encoding,
             compression: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
             headers: header_map(&self.headers),
+            auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
+            largest: self.max_request_body_size.bytes(),
         });
-        Ok(sending(send, &self.sending_queue, &self.retry_on_failure, context))
+        sending(send, &self.sending_queue, &self.retry_on_failure, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
+    }
+
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        Some(("auth::authenticator", self.auth.as_ref()?.authenticator.as_str()))
     }
 }
 
@@ -153,6 +180,9 @@ struct Sender {
     body_encoding: BodyEncoding,
     compression: Encoding,
     headers: HeaderMap,
+    auth: Option<Arc<dyn auth::Client>>,
+    /// Zero is no limit.
+    largest: usize,
 }
 
 impl Sender {
@@ -168,6 +198,9 @@ impl Sender {
                 ("application/json", text.into())
             }
         };
+        if let Err(outcome) = check_size(plain.len(), self.largest) {
+            return outcome;
+        }
         let mut headers = self.headers.clone();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         let body = if self.compression == Encoding::Identity {
@@ -176,6 +209,9 @@ impl Sender {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(self.compression.name()));
             compress(self.compression, &plain).into()
         };
+        if let Some(Err(reason)) = self.auth.as_ref().map(|auth| auth.authenticate(&mut headers)) {
+            return Outcome::Retryable { after: None, reason };
+        }
         post(self.client.post(url.clone()).headers(headers).body(body)).await
     }
 }

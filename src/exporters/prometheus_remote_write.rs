@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use self::encode::Requests;
 use super::{
     answer,
-    client::{check_headers, check_server_name, check_timeout, check_url, client, exchange, header_map},
+    client::{check_headers, check_timeout, check_url, client, exchange, header_map},
     prometheus::{
         Switch, check_labels,
         translate::{Labels, Translation},
@@ -150,7 +150,6 @@ impl Check for Config {
         check_url("endpoint", &self.endpoint, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
         check_labels("external_labels", &self.external_labels, report);
@@ -201,7 +200,7 @@ impl ExporterConfig for Config {
             num_consumers: 1,
             ..queue::Config::default()
         };
-        Ok(sending(send, &queue, &self.retry_on_failure, context))
+        sending(send, &queue, &self.retry_on_failure, context)
     }
 }
 

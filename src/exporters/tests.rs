@@ -29,8 +29,7 @@ fn build<C: DeserializeOwned + Default + Check + ExporterConfig>(yaml: &str) -> 
 async fn what_is_delivered_is_counted_and_lasting_trouble_is_told_until_it_ends() {
     let context = probe::context("otlp_grpc/tempo", Path::new("."));
     let health = Arc::new(Health::default());
-    health.set("traces", State::Ready);
-    health.made_of("traces", vec![context.component.clone()]);
+    health.set([("traces".to_owned(), State::Ready, vec![context.component.clone()])]);
     context.shared.put(Health::NAME, health.clone());
     let away = || Outcome::Retryable { after: None, reason: "connection refused".into() };
     let partial = Outcome::Partial { rejected: 2, message: String::new() };

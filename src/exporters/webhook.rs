@@ -5,6 +5,7 @@
 //!   endpoint: https://on-call.example.com/sekisho
 //!   method: POST
 //!   headers: { authorization: Bearer … }
+//!   auth: { authenticator: basicauth/pager }
 //!   tls: {}
 //!   timeout: 10s
 //!   sending_queue: {}
@@ -24,7 +25,8 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::{check_headers, check_server_name, check_timeout, check_url, client, header_map, post},
+    check_sending,
+    client::{check_auth, check_headers, check_timeout, check_url, client, header_map, post},
     counted, hexadecimal, tls,
 };
 use crate::{
@@ -38,8 +40,9 @@ use crate::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
         queue::{self, Queue},
-        retry::{self, Retry},
+        retry::{self, AtEnd, Retry},
     },
+    transport::auth,
 };
 
 const INCIDENT: &str = "sekisho.incident.";
@@ -54,6 +57,8 @@ pub struct Config {
     pub method: String,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
+    /// The extension that says who we are.
+    pub auth: Option<auth::Config>,
     /// How to trust the destination.
     pub tls: tls::Config,
     /// Of one attempt.
@@ -71,6 +76,7 @@ impl Default for Config {
             endpoint: String::new(),
             method: "POST".to_owned(),
             headers: BTreeMap::new(),
+            auth: None,
             tls: tls::Config::default(),
             timeout: Duration::from_secs(10),
             sending_queue: queue::Config::default(),
@@ -93,11 +99,10 @@ impl Check for Config {
         }
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        check_server_name(&self.tls, report);
+        check_auth(self.auth.as_ref(), report);
         report.within("tls", &self.tls);
         self.tls.check_scheme(&self.endpoint, report);
-        report.within("sending_queue", &self.sending_queue);
-        report.within("retry_on_failure", &self.retry_on_failure);
+        check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
 
@@ -109,22 +114,42 @@ impl ExporterConfig for Config {
             url,
             method: if self.method == "PUT" { Method::PUT } else { Method::POST },
             headers: header_map(&self.headers),
+            auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
         });
         let closing = CancellationToken::new();
-        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone());
-        Ok(Queue::over(&self.sending_queue, Arc::new(OneByOne(one)), closing, context))
+        let at_end = self.sending_queue.at_end();
+        let one = Retry::over(&self.retry_on_failure, counted(send, context), closing.clone(), at_end);
+        let leave = (at_end == AtEnd::Leave).then(|| closing.clone());
+        Queue::over(&self.sending_queue, Arc::new(OneByOne { one, leave }), closing, context)
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, &str)> {
+        self.sending_queue.extensions()
+    }
+
+    fn authenticator(&self) -> Option<(&'static str, &str)> {
+        Some(("auth::authenticator", self.auth.as_ref()?.authenticator.as_str()))
     }
 }
 
 /// Hands on each record as a request of its own: one that is retried must not have the others posted twice.
-struct OneByOne(Next);
+struct OneByOne {
+    one: Next,
+    /// Once cancelled, a record that is refused for now is left on disk, and its batch with it: better twice than never.
+    leave: Option<CancellationToken>,
+}
 
 impl OneByOne {
     async fn take(&self, batch: Batch) -> Outcome {
         let (mut rejected, mut message) = (0, String::new());
         for one in split(&batch, 1) {
-            match self.0.consume(one).await {
+            match self.one.consume(one).await {
                 Outcome::Accepted => continue,
+                for_now @ (Outcome::Retryable { .. } | Outcome::Overloaded { .. })
+                    if self.leave.as_ref().is_some_and(CancellationToken::is_cancelled) =>
+                {
+                    return for_now;
+                }
                 Outcome::Partial { message: reason, .. }
                 | Outcome::Permanent { reason }
                 | Outcome::Retryable { reason, .. } => message = reason,
@@ -147,13 +172,18 @@ struct Sender {
     url: Url,
     method: Method,
     headers: HeaderMap,
+    auth: Option<Arc<dyn auth::Client>>,
 }
 
 impl Consumer for Sender {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(async move {
             let Some(document) = documents(&batch.body).next() else { return Outcome::Accepted };
-            let request = self.client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
+            let mut headers = self.headers.clone();
+            if let Some(Err(reason)) = self.auth.as_ref().map(|auth| auth.authenticate(&mut headers)) {
+                return Outcome::Retryable { after: None, reason };
+            }
+            let request = self.client.request(self.method.clone(), self.url.clone()).headers(headers);
             let request = request.header(header::CONTENT_TYPE, "application/json").body(document.to_string());
             post(request).await
         })

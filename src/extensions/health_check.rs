@@ -68,10 +68,7 @@ impl ExtensionConfig for Config {
 
 impl Config {
     async fn listen(&self, context: &Context) -> Result<Serving, StartError> {
-        let health = context
-            .shared
-            .get::<Health>(Health::NAME)
-            .ok_or_else(|| context.error("nobody says how the pipelines are"))?;
+        let health = context.health();
         let since = Since { instant: Instant::now(), wall: SystemTime::now() };
         let router = Router::new().route(&self.path, get(move || std::future::ready(answer(&health, since))));
         serve(&self.endpoint, router, CancellationToken::new(), context).await
@@ -91,6 +88,9 @@ struct Body {
     up_since: String,
     uptime: String,
     pipelines: BTreeMap<String, Pipeline>,
+    /// Components that have broken down, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    failed: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -101,13 +101,14 @@ struct Pipeline {
 }
 
 fn answer(health: &Arc<Health>, since: Since) -> impl IntoResponse + use<> {
-    let pipelines = health.states();
+    let (pipelines, failed) = (health.states(), health.failures());
     // Extensions start before pipelines: none yet means that none takes anything yet.
-    let available = !pipelines.is_empty() && pipelines.values().all(|state| *state == State::Ready);
+    let available =
+        failed.is_empty() && !pipelines.is_empty() && pipelines.values().all(|state| *state == State::Ready);
     let pipeline = |state: State| Pipeline {
         status: state.name(),
         reason: match state {
-            State::Degraded(reason) => Some(reason),
+            State::Degraded(reason) | State::Failed(reason) => Some(reason),
             _ => None,
         },
     };
@@ -117,6 +118,7 @@ fn answer(health: &Arc<Health>, since: Since) -> impl IntoResponse + use<> {
         up_since: rfc3339(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)),
         uptime: duration::format(Duration::from_secs(since.instant.elapsed().as_secs())),
         pipelines: pipelines.into_iter().map(|(id, state)| (id, pipeline(state))).collect(),
+        failed,
     };
     let status = if available { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CONTENT_TYPE, "application/json")], serde_json::to_string(&body).unwrap_or_default())

@@ -38,12 +38,8 @@ pub async fn serve(
     tracing::info!(component = context.component, protocol = "http", endpoint = %address, "listening");
     let tasks = TaskTracker::new();
     let stopped = cancel.clone().cancelled_owned();
-    let component = context.component.clone();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-            tracing::warn!(component, %error, "no longer served");
-        }
-    });
+    let serving = async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await };
+    tasks.spawn(context.watch(async { serving.await.map_err(|error| error.to_string()) }));
     Ok(Serving { address, cancel, tasks })
 }
 

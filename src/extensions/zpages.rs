@@ -33,7 +33,6 @@ use crate::{
     pipeline::{
         Boxed,
         component::{Context, ExtensionConfig, Running, StartError},
-        health::Health,
     },
 };
 
@@ -64,9 +63,8 @@ impl ExtensionConfig for Config {
 
 impl Config {
     async fn listen(&self, context: &Context) -> Result<Serving, StartError> {
-        let health = context.shared.get::<Health>(Health::NAME);
-        let health = health.ok_or_else(|| context.error("nobody says how the pipelines are"))?;
-        let pages = Arc::new(Pages { health, metrics: context.metrics.clone(), since: Instant::now() });
+        let pages =
+            Arc::new(Pages { health: context.health(), metrics: context.metrics.clone(), since: Instant::now() });
         let router = Router::new()
             .route("/", get(|| async { Redirect::temporary("/debug/servicez") }))
             .route("/debug", get(|| async { Redirect::temporary("/debug/servicez") }))

@@ -3,7 +3,10 @@
 //! Decompression never gives more than the limit, however small the bomb; a body that claims to be larger than it is
 //! costs no memory for the claim alone.
 
-use std::{cell::RefCell, io::Read as _};
+use std::{
+    cell::RefCell,
+    io::{Read as _, Write as _},
+};
 
 use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
@@ -17,8 +20,14 @@ pub enum Encoding {
     Gzip,
     /// RFC 1950 (what HTTP calls deflate); raw RFC 1951 is read too.
     Deflate,
+    /// The same under its own name.
+    Zlib,
     /// RFC 8878.
     Zstd,
+    /// One Snappy block; Snappy frames are read too, because the Collector sent them under this name for years.
+    Snappy,
+    /// Snappy frames.
+    SnappyFramed,
 }
 
 /// Why a body could not be decompressed.
@@ -47,6 +56,10 @@ const ZSTD_LEVEL: i32 = 1;
 const ZSTD_WINDOW_BITS: u32 = 26;
 /// The most that deflate can expand, RFC 1951: 258 bytes from two bits.
 const DEFLATE_RATIO: usize = 1032;
+/// The most that a Snappy block can expand: 64 bytes from a copy of three.
+const SNAPPY_RATIO: usize = 22;
+/// What a stream of Snappy frames begins with.
+const SNAPPY_FRAMES: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
 type Deflate = fn(&mut Compressor, &[u8], &mut [u8]) -> Result<usize, libdeflater::CompressionError>;
 type Inflate = fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, DecompressionError>;
@@ -68,8 +81,10 @@ impl Encoding {
             ("identity", Self::Identity),
             ("gzip", Self::Gzip),
             ("deflate", Self::Deflate),
-            ("zlib", Self::Deflate),
+            ("zlib", Self::Zlib),
             ("zstd", Self::Zstd),
+            ("snappy", Self::Snappy),
+            ("x-snappy-framed", Self::SnappyFramed),
         ];
         known.into_iter().find_map(|(known, encoding)| name.eq_ignore_ascii_case(known).then_some(encoding))
     }
@@ -80,7 +95,19 @@ impl Encoding {
             Self::Identity => "identity",
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
+            Self::Zlib => "zlib",
             Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::SnappyFramed => "x-snappy-framed",
+        }
+    }
+
+    /// What gRPC means by the same name: there, snappy is framed.
+    #[must_use]
+    pub const fn in_grpc(self) -> Self {
+        match self {
+            Self::Snappy => Self::SnappyFramed,
+            same => same,
         }
     }
 }
@@ -90,10 +117,21 @@ pub fn compress(encoding: Encoding, body: &[u8]) -> Vec<u8> {
     match encoding {
         Encoding::Identity => body.to_vec(),
         Encoding::Gzip => deflate(body, Compressor::gzip_compress_bound, Compressor::gzip_compress),
-        Encoding::Deflate => deflate(body, Compressor::zlib_compress_bound, Compressor::zlib_compress),
-        // Fails only when memory does.
+        Encoding::Deflate | Encoding::Zlib => deflate(body, Compressor::zlib_compress_bound, Compressor::zlib_compress),
+        // These fail only when memory does, or from 4 GiB on, which no body reaches.
         Encoding::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL).unwrap_or_default(),
+        Encoding::Snappy => snap::raw::Encoder::new().compress_vec(body).unwrap_or_default(),
+        Encoding::SnappyFramed => snappy_frames(body).unwrap_or_default(),
     }
+}
+
+fn snappy_frames(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    if body.is_empty() {
+        return Ok(SNAPPY_FRAMES.to_vec());
+    }
+    let mut frames = snap::write::FrameEncoder::new(Vec::with_capacity(body.len() / 2));
+    frames.write_all(body)?;
+    frames.into_inner().map_err(snap::write::IntoInnerError::into_error)
 }
 
 fn deflate(body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {
@@ -112,15 +150,17 @@ pub fn decompress(encoding: Encoding, sent: &[u8], limit: usize) -> Result<Bytes
         Encoding::Identity if sent.len() > limit => return Err(CompressionError::TooLarge { limit }),
         Encoding::Identity => sent.to_vec(),
         Encoding::Gzip => gunzip(sent, limit)?,
-        Encoding::Deflate => {
-            inflate(encoding, sent, limit, None, Decompressor::zlib_decompress).or_else(|error| match error {
+        Encoding::Deflate | Encoding::Zlib => inflate(encoding, sent, limit, None, Decompressor::zlib_decompress)
+            .or_else(|error| match error {
                 CompressionError::Malformed { .. } => {
                     inflate(encoding, sent, limit, None, Decompressor::deflate_decompress)
                 }
                 CompressionError::TooLarge { .. } => Err(error),
-            })?
-        }
+            })?,
         Encoding::Zstd => unzstd(sent, limit)?,
+        Encoding::SnappyFramed => unsnap_frames(sent, limit)?,
+        Encoding::Snappy if sent.starts_with(SNAPPY_FRAMES) => unsnap_frames(sent, limit)?,
+        Encoding::Snappy => unsnap_block(sent, limit)?,
     };
     Ok(Bytes::from(plain))
 }
@@ -176,6 +216,25 @@ fn unzstd(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
     if plain.len() > limit { Err(CompressionError::TooLarge { limit }) } else { Ok(plain) }
 }
 
+fn unsnap_block(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+    let failed = |error: snap::Error| malformed(Encoding::Snappy, &error.to_string());
+    let claimed = snap::raw::decompress_len(sent).map_err(failed)?;
+    if claimed > limit {
+        return Err(CompressionError::TooLarge { limit });
+    }
+    if claimed > sent.len().saturating_mul(SNAPPY_RATIO) {
+        return Err(malformed(Encoding::Snappy, "it is shorter than it says"));
+    }
+    snap::raw::Decoder::new().decompress_vec(sent).map_err(failed)
+}
+
+fn unsnap_frames(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+    let mut plain = Vec::with_capacity(sent.len().saturating_mul(4).min(limit));
+    let mut frames = snap::read::FrameDecoder::new(sent).take(limit as u64 + 1);
+    frames.read_to_end(&mut plain).map_err(|error| malformed(Encoding::SnappyFramed, &error.to_string()))?;
+    if plain.len() > limit { Err(CompressionError::TooLarge { limit }) } else { Ok(plain) }
+}
+
 fn malformed(encoding: Encoding, reason: &str) -> CompressionError {
     CompressionError::Malformed { encoding: encoding.name(), reason: reason.to_owned() }
 }
@@ -184,7 +243,15 @@ fn malformed(encoding: Encoding, reason: &str) -> CompressionError {
 mod tests {
     use super::*;
 
-    const ALL: [Encoding; 4] = [Encoding::Identity, Encoding::Gzip, Encoding::Deflate, Encoding::Zstd];
+    const ALL: [Encoding; 7] = [
+        Encoding::Identity,
+        Encoding::Gzip,
+        Encoding::Deflate,
+        Encoding::Zlib,
+        Encoding::Zstd,
+        Encoding::Snappy,
+        Encoding::SnappyFramed,
+    ];
 
     #[test]
     fn what_is_compressed_comes_back_within_the_limit_and_is_refused_beyond_it() {
@@ -205,7 +272,7 @@ mod tests {
     #[test]
     fn damage_is_refused_and_never_panics() {
         let body: Vec<u8> = (0..2000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
-        for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd] {
+        for encoding in ALL.into_iter().filter(|encoding| *encoding != Encoding::Identity) {
             let sent = compress(encoding, &body);
             for cut in 0..sent.len() {
                 assert_ne!(
@@ -227,6 +294,19 @@ mod tests {
         let mut sent = compress(Encoding::Gzip, b"first");
         sent.extend(compress(Encoding::Gzip, b"and a second"));
         assert!(matches!(decompress(Encoding::Gzip, &sent, 1 << 20), Err(CompressionError::Malformed { .. })));
+    }
+
+    #[test]
+    fn frames_are_read_under_the_block_formats_name() {
+        let sent = compress(Encoding::Snappy.in_grpc(), b"as the Collector used to");
+        assert_eq!(decompress(Encoding::Snappy, &sent, 100).unwrap(), &b"as the Collector used to"[..]);
+    }
+
+    #[test]
+    fn a_snappy_block_that_only_claims_to_be_large_costs_nothing() {
+        // A length of 60 MB, then nothing.
+        let refused = decompress(Encoding::Snappy, b"\x80\x98\xce\x1c", 64 << 20);
+        assert!(matches!(refused, Err(CompressionError::Malformed { .. })), "{refused:?}");
     }
 
     #[test]

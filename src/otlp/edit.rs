@@ -1,162 +1,62 @@
-//! Changing a request in one pass: bytes are copied through, attributes replaced, appended or dropped, records dropped,
-//! lengths fixed on the way. Unknown fields survive; a request nobody changed comes back as the same bytes.
+//! Changing a request in one pass: bytes are copied through, attributes and fields replaced, appended or dropped, records
+//! and groups dropped, lengths fixed on the way. Unknown fields survive; a request nobody changed comes back as the same
+//! bytes.
+
+mod patch;
 
 use bytes::Bytes;
 
+pub use self::patch::{Patch, PatchValue};
 use super::{
     Batch, Signal,
-    view::{self, ResourceGroup},
+    view::{self, ResourceGroup, ScopeGroup},
     wire::{self, Fields, Value},
 };
 
-/// What to do with a request's resources and records.
+/// What to do with a request's resources, scopes, metrics and records. Each is asked before what is below it; what was
+/// below decides nothing any more once its parent has gone.
 pub trait Edit {
-    /// Changes the attributes of a resource.
+    /// Whether a resource stays, with all it has sent.
+    fn keep_resource(&mut self, _group: &ResourceGroup<'_>) -> Keep {
+        Keep::Yes
+    }
+
+    /// Changes a resource.
     fn resource(&mut self, _group: &ResourceGroup<'_>, _patch: &mut Patch) {}
 
-    /// Changes the attributes of a span, log record or data point, or drops it. `index` counts them over the whole
-    /// request, in the order of the views, from 0.
+    /// Changes an instrumentation scope, or drops it with all it has sent.
+    fn scope(&mut self, _group: &ScopeGroup<'_>, _patch: &mut Patch) -> Keep {
+        Keep::Yes
+    }
+
+    /// Changes a metric, or drops it with its points. The attributes a patch speaks of are its metadata.
+    fn metric(&mut self, _metric: &[u8], _patch: &mut Patch) -> Keep {
+        Keep::Yes
+    }
+
+    /// Changes a span, log record or data point, or drops it. `index` counts them over the whole request, in the order
+    /// of the views, from 0.
     fn record(&mut self, _index: usize, _record: &[u8], _patch: &mut Patch) -> Keep {
         Keep::Yes
     }
+
+    /// All of a metric's points have been shown: a last change to the metric, such as one a point has asked for.
+    fn leave_metric(&mut self, _patch: &mut Patch) {}
+
+    /// All of a scope has been shown: a last change to its group (`ScopeSpans` and the like).
+    fn leave_scope(&mut self, _patch: &mut Patch) {}
+
+    /// All of a resource has been shown: a last change to its group (`ResourceSpans` and the like).
+    fn leave_resource(&mut self, _patch: &mut Patch) {}
 }
 
-/// Whether a record stays.
+/// Whether something stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// As patched.
     Yes,
     /// It goes.
     No,
-}
-
-/// A new value for an attribute.
-#[derive(Clone, Copy, Debug)]
-pub enum PatchValue<'a> {
-    /// Text.
-    Str(&'a str),
-    /// True or false.
-    Bool(bool),
-    /// A signed integer.
-    Int(i64),
-    /// A float.
-    Double(f64),
-    /// A serialised `AnyValue`.
-    Raw(&'a [u8]),
-}
-
-/// Attributes to set and to remove, of one resource or record.
-#[derive(Debug, Default)]
-pub struct Patch {
-    /// The field that holds the attributes of what is patched.
-    field: u32,
-    /// Serialised `KeyValue`s to append, each with its tag and length.
-    added: Vec<u8>,
-    /// Keys that must not stay, one behind the other, and where each ends.
-    keys: Vec<u8>,
-    ends: Vec<usize>,
-    /// A bit for each length of a key, modulo 64: most attributes are told from these by their length.
-    lengths: u64,
-}
-
-impl Patch {
-    /// Replaces the attribute, or appends it. Setting one key twice in one patch is the caller's mistake: both stay.
-    pub fn set(&mut self, key: &str, value: PatchValue<'_>) {
-        self.remove(key);
-        let value_len = value.len();
-        let len = bytes_len(key.len()) + bytes_len(value_len);
-        let out = &mut self.added;
-        put_header(out, self.field, len);
-        wire::put_bytes(out, 1, key.as_bytes());
-        put_header(out, 2, value_len);
-        value.put(out);
-    }
-
-    /// Removes the attribute, if it is there.
-    pub fn remove(&mut self, key: &str) {
-        self.keys.extend_from_slice(key.as_bytes());
-        self.ends.push(self.keys.len());
-        self.lengths |= length_bit(key.len());
-    }
-
-    /// Whether nothing was asked for.
-    pub const fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The number of the field that holds the attributes of the message this patch is for.
-    pub const fn field(&self) -> u32 {
-        self.field
-    }
-
-    /// Ready for the next message, with its attributes in `field`.
-    fn begin(&mut self, field: u32) {
-        self.field = field;
-        self.added.clear();
-        self.keys.clear();
-        self.ends.clear();
-        self.lengths = 0;
-    }
-
-    /// Whether the attribute in this serialised `KeyValue` must not stay.
-    fn drops(&self, pair: &[u8]) -> bool {
-        let (key, _) = view::raw_key_value(pair);
-        self.lengths & length_bit(key.len()) != 0 && self.names(key)
-    }
-
-    fn names(&self, key: &[u8]) -> bool {
-        let mut start = 0;
-        self.ends.iter().any(|end| {
-            let patched = self.keys.get(start..*end);
-            start = *end;
-            patched == Some(key)
-        })
-    }
-}
-
-const fn length_bit(len: usize) -> u64 {
-    1 << (len % 64)
-}
-
-impl PatchValue<'_> {
-    /// Bytes of the serialised `AnyValue`.
-    fn len(self) -> usize {
-        match self {
-            Self::Str(text) => bytes_len(text.len()),
-            Self::Bool(_) => 2,
-            Self::Int(value) => 1 + wire::varint_len(value.cast_unsigned()),
-            Self::Double(_) => 9,
-            Self::Raw(bytes) => bytes.len(),
-        }
-    }
-
-    fn put(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Str(text) => wire::put_bytes(out, 1, text.as_bytes()),
-            Self::Bool(value) => out.extend_from_slice(&[2 << 3, u8::from(value)]),
-            Self::Int(value) => {
-                out.push(3 << 3);
-                wire::put_varint(out, value.cast_unsigned());
-            }
-            Self::Double(value) => {
-                out.push(4 << 3 | 1);
-                out.extend_from_slice(&value.to_le_bytes());
-            }
-            Self::Raw(bytes) => out.extend_from_slice(bytes),
-        }
-    }
-}
-
-/// The tag and length before a message or text.
-#[inline]
-fn put_header(out: &mut Vec<u8>, number: u32, len: usize) {
-    wire::put_varint(out, u64::from(number) << 3 | 2);
-    wire::put_varint(out, len as u64);
-}
-
-/// Bytes of a message or text with its length and a tag of one byte.
-const fn bytes_len(len: usize) -> usize {
-    1 + wire::varint_len(len as u64) + len
 }
 
 /// The batch as `edit` wants it. Groups that lose their last record are dropped.
@@ -207,68 +107,85 @@ impl<E: Edit> Pass<'_, E> {
         });
     }
 
-    fn resource_group(&mut self, group: &[u8]) {
-        let mark = self.open(1, group.len());
-        self.patch.begin(1);
-        self.edit.resource(&ResourceGroup::new(group), &mut self.patch);
-        let resource = ResourceGroup::new(group).resource();
-        // Where there is no resource, nothing can be removed from it.
-        let patch_resource = !(self.patch.is_empty() || resource.is_empty() && self.patch.added.is_empty());
-        if patch_resource {
-            let inner = self.open(1, resource.len());
-            self.patched(resource);
-            self.close(&inner);
+    fn resource_group(&mut self, bytes: &[u8]) {
+        let group = ResourceGroup::new(bytes);
+        if self.edit.keep_resource(&group) == Keep::No {
+            self.drop_items(group.scopes().map(|scope| items_of_scope(self.signal, &scope)).sum());
+            return;
         }
+        let mark = self.open(1, bytes.len());
+        self.patch.begin(1);
+        self.edit.resource(&group, &mut self.patch);
+        let patched = self.own_message(group.resource());
         let (mut had, mut kept) = (0, 0);
-        for_each_field(group, |number, value, raw| match value {
-            Value::Bytes(_) if number == 1 && patch_resource => {}
+        for_each_field(bytes, |number, value, raw| match value {
+            Value::Bytes(_) if number == 1 && patched => {}
             Value::Bytes(scope) if number == 2 => {
                 had += 1;
                 kept += usize::from(self.scope_group(scope));
             }
             _ => self.out.extend_from_slice(raw),
         });
-        if had > 0 && kept == 0 { self.take_back(&mark) } else { self.close(&mark) }
+        if self.ends(&mark, had, kept) {
+            self.patch.begin(0);
+            self.edit.leave_resource(&mut self.patch);
+            self.leave(&mark);
+        }
     }
 
     /// Whether anything of the scope stays.
-    fn scope_group(&mut self, scope: &[u8]) -> bool {
-        let mark = self.open(2, scope.len());
+    fn scope_group(&mut self, bytes: &[u8]) -> bool {
+        let group = ScopeGroup::new(bytes);
+        self.patch.begin(3);
+        if self.edit.scope(&group, &mut self.patch) == Keep::No {
+            self.drop_items(items_of_scope(self.signal, &group));
+            return false;
+        }
+        let mark = self.open(2, bytes.len());
+        let patched = self.own_message(group.scope());
         let (mut had, mut kept) = (0, 0);
-        for_each_field(scope, |number, value, raw| match value {
+        for_each_field(bytes, |number, value, raw| match value {
+            Value::Bytes(_) if number == 1 && patched => {}
             Value::Bytes(record) if number == 2 => {
                 had += 1;
-                kept += usize::from(if self.signal == Signal::Metrics {
-                    self.metric(record)
-                } else {
-                    self.record(2, record, if self.signal == Signal::Traces { 9 } else { 6 })
+                kept += usize::from(match self.signal {
+                    Signal::Metrics => self.metric(record),
+                    Signal::Traces => self.record(2, record, view::SPAN_ATTRIBUTES),
+                    Signal::Logs => self.record(2, record, view::LOG_ATTRIBUTES),
                 });
             }
             _ => self.out.extend_from_slice(raw),
         });
-        let stays = had == 0 || kept > 0;
+        let stays = self.ends(&mark, had, kept);
         if stays {
-            self.close(&mark);
-        } else {
-            self.take_back(&mark);
+            self.patch.begin(0);
+            self.edit.leave_scope(&mut self.patch);
+            self.leave(&mark);
         }
         stays
     }
 
     /// Whether any point of the metric stays.
     fn metric(&mut self, metric: &[u8]) -> bool {
+        self.patch.begin(view::METRIC_METADATA);
+        if self.edit.metric(metric, &mut self.patch) == Keep::No {
+            self.drop_items(view::points(metric).count());
+            return false;
+        }
+        if self.patch.is_empty() {
+            return self.points(metric);
+        }
+        let mut patched = Vec::with_capacity(metric.len() + self.patch.added_len());
+        self.changed |= self.patch.apply(metric, &mut patched);
+        self.points(&patched)
+    }
+
+    fn points(&mut self, metric: &[u8]) -> bool {
         let mark = self.open(2, metric.len());
         let (mut had, mut kept) = (0, 0);
         for_each_field(metric, |number, value, raw| match value {
-            Value::Bytes(data) if matches!(number, 5 | 7 | 9 | 10 | 11) => {
-                // The attributes of exponential histogram points have a number of their own.
-                let attributes = if number == 10 {
-                    1
-                } else if number == 9 {
-                    9
-                } else {
-                    7
-                };
+            Value::Bytes(data) if view::POINTS.contains(&number) => {
+                let attributes = view::point_attributes(number);
                 let data_mark = self.open(number, data.len());
                 for_each_field(data, |number, value, raw| match value {
                     Value::Bytes(point) if number == 1 => {
@@ -281,11 +198,11 @@ impl<E: Edit> Pass<'_, E> {
             }
             _ => self.out.extend_from_slice(raw),
         });
-        let stays = had == 0 || kept > 0;
+        let stays = self.ends(&mark, had, kept);
         if stays {
-            self.close(&mark);
-        } else {
-            self.take_back(&mark);
+            self.patch.begin(view::METRIC_METADATA);
+            self.edit.leave_metric(&mut self.patch);
+            self.leave(&mark);
         }
         stays
     }
@@ -294,41 +211,56 @@ impl<E: Edit> Pass<'_, E> {
     fn record(&mut self, number: u32, record: &[u8], attributes: u32) -> bool {
         self.patch.begin(attributes);
         let keep = self.edit.record(self.index, record, &mut self.patch);
-        self.index += 1;
         if keep == Keep::No {
-            self.dropped += 1;
-            self.changed = true;
+            self.drop_items(1);
             return false;
         }
+        self.index += 1;
         if self.patch.is_empty() {
             wire::put_bytes(&mut self.out, number, record);
         } else {
-            let mark = self.open(number, record.len() + self.patch.added.len());
-            self.patched(record);
+            let mark = self.open(number, record.len() + self.patch.added_len());
+            self.changed |= self.patch.apply(record, &mut self.out);
             self.close(&mark);
         }
         true
     }
 
-    /// Writes `message` with the patch applied.
-    fn patched(&mut self, message: &[u8]) {
-        let mut copied = 0;
-        let mut fields = Fields::new(message);
-        loop {
-            let start = message.len() - fields.rest().len();
-            let Some((found, value)) = fields.next() else { break };
-            if let Value::Bytes(pair) = value
-                && found == self.patch.field
-                && self.patch.drops(pair)
-            {
-                self.out.extend_from_slice(message.get(copied..start).unwrap_or_default());
-                copied = message.len() - fields.rest().len();
-                self.changed = true;
-            }
+    fn drop_items(&mut self, items: usize) {
+        self.index += items;
+        self.dropped += items;
+        self.changed = true;
+    }
+
+    /// Writes a group's resource or scope, field 1 of each, as patched. False if there is nothing to patch, so that it is
+    /// to be copied with the rest.
+    fn own_message(&mut self, message: &[u8]) -> bool {
+        // Where there is no message, nothing can be removed from it.
+        if self.patch.is_empty() || message.is_empty() && self.patch.added_len() == 0 {
+            return false;
         }
-        self.out.extend_from_slice(message.get(copied..).unwrap_or_default());
-        self.changed |= !self.patch.added.is_empty();
-        self.out.extend_from_slice(&self.patch.added);
+        let mark = self.open(1, message.len());
+        self.changed |= self.patch.apply(message, &mut self.out);
+        self.close(&mark);
+        true
+    }
+
+    /// Takes back a group that has lost everything it had; true if it stays.
+    fn ends(&mut self, mark: &Mark, had: usize, kept: usize) -> bool {
+        let stays = had == 0 || kept > 0;
+        if !stays {
+            self.out.truncate(mark.tag);
+        }
+        stays
+    }
+
+    /// Ends a group with its last change.
+    fn leave(&mut self, mark: &Mark) {
+        if !self.patch.is_empty() {
+            let written = self.out.split_off(mark.body);
+            self.changed |= self.patch.apply(&written, &mut self.out);
+        }
+        self.close(mark);
     }
 
     /// Begins a message of about `guess` bytes.
@@ -356,9 +288,13 @@ impl<E: Edit> Pass<'_, E> {
             }
         }
     }
+}
 
-    fn take_back(&mut self, mark: &Mark) {
-        self.out.truncate(mark.tag);
+/// Spans, log records or data points in a scope's group.
+fn items_of_scope(signal: Signal, group: &ScopeGroup<'_>) -> usize {
+    match signal {
+        Signal::Metrics => group.records().map(|metric| view::points(metric).count()).sum(),
+        Signal::Traces | Signal::Logs => group.records().count(),
     }
 }
 

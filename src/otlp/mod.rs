@@ -2,10 +2,12 @@
 //!
 //! [`check`] walks a body once at the door; everything behind it may trust framing, depth and UTF-8.
 
+pub mod any_value;
 pub mod check;
 pub mod compression;
 pub mod edit;
 pub mod json;
+pub mod metrics;
 pub mod partition;
 pub mod points;
 #[cfg(test)]
@@ -17,11 +19,12 @@ pub mod split;
 pub mod time;
 pub mod view;
 pub mod wire;
+pub mod write;
 
 use bytes::Bytes;
 
 /// Which of OTLP's three export services a [`Batch`] belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
     /// `ExportTraceServiceRequest`; items are spans.
     Traces,
@@ -63,4 +66,10 @@ pub struct Batch {
     pub body: Bytes,
     /// Spans, data points or log records in `body`.
     pub items: usize,
+}
+
+/// Bytes in hexadecimal digits, as OTLP's JSON has ids.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

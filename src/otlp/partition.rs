@@ -2,9 +2,9 @@
 
 use super::{
     Batch, Signal,
-    split::{RECORDS, RESOURCES, SCOPES, apart, items_in, put},
+    split::{RECORDS, RESOURCES, SCOPES, apart, items_in},
     view::{ResourceGroup, messages},
-    wire::{Fields, Value, put_bytes},
+    wire::{Fields, Value, put_bytes, put_field},
 };
 
 /// Where a resource's telemetry belongs.
@@ -29,11 +29,11 @@ pub fn partition<'a>(
     let mut rest = Vec::new();
     for (number, value) in Fields::new(&batch.body) {
         let Value::Bytes(group) = value else {
-            put(&mut rest, number, value);
+            put_field(&mut rest, number, value);
             continue;
         };
         if number != RESOURCES {
-            put(&mut rest, number, value);
+            put_field(&mut rest, number, value);
             continue;
         }
         match resource(ResourceGroup::new(group)) {

@@ -1,7 +1,7 @@
 //! Reading metrics without decoding them: a metric, its points of whatever kind, their buckets.
 
 use super::{
-    view::{AnyValue, key_value, messages},
+    view::{AnyValue, POINTS, key_value, messages},
     wire::{Fields, Value, varint},
 };
 
@@ -67,7 +67,7 @@ impl<'a> Metric<'a> {
                 1 => metric.name = bytes,
                 2 => metric.description = bytes,
                 3 => metric.unit = bytes,
-                5 | 7 | 9 | 10 | 11 => (metric.kind, metric.data) = (Kind::parse(number, bytes), bytes),
+                kind if POINTS.contains(&kind) => (metric.kind, metric.data) = (Kind::parse(kind, bytes), bytes),
                 _ => {}
             }
         }

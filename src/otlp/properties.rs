@@ -1,5 +1,6 @@
 //! Properties of the whole room, on random requests and on damaged ones: prost, which decodes everything, is the judge.
 
+mod groups;
 mod requests;
 
 use bytes::Bytes;

@@ -1,8 +1,8 @@
-//! One request into several, none with more items than asked for, at record boundaries. A metric is not cut: one with
-//! more points than that goes alone.
+//! One request into several, none with more items or bytes than asked for, at record boundaries. A metric is not cut:
+//! one with more points than that goes alone, as does a record with more bytes.
 
 use super::{
-    Batch, Signal,
+    Batch, Signal, view,
     wire::{self, Fields, Value},
 };
 
@@ -10,17 +10,28 @@ use super::{
 pub(super) const RESOURCES: u32 = 1;
 pub(super) const SCOPES: u32 = 2;
 pub(super) const RECORDS: u32 = 2;
-/// Field numbers in `Metric` of the kinds of data, and of their points.
-const METRIC_DATA: [u32; 5] = [5, 7, 9, 10, 11];
-const POINTS: u32 = 1;
+
+/// The most a request may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Most {
+    /// Spans, log records, data points.
+    Items(usize),
+    /// Serialised bytes.
+    Bytes(usize),
+}
 
 /// `batch` as requests of at most `max` items.
 pub fn split(batch: &Batch, max: usize) -> Vec<Batch> {
-    let mut cutter = Cutter { signal: batch.signal, max, out: Vec::new(), request: Vec::new(), items: 0 };
+    split_to(batch, Most::Items(max))
+}
+
+/// `batch` as requests of at most `most` each.
+pub fn split_to(batch: &Batch, most: Most) -> Vec<Batch> {
+    let mut cutter = Cutter { signal: batch.signal, most, out: Vec::new(), request: Vec::new(), items: 0 };
     for (number, value) in Fields::new(&batch.body) {
         match value {
             Value::Bytes(resource) if number == RESOURCES => cutter.resource(resource),
-            other => put(&mut cutter.request, number, other),
+            other => wire::put_field(&mut cutter.request, number, other),
         }
     }
     cutter.finish()
@@ -28,7 +39,7 @@ pub fn split(batch: &Batch, max: usize) -> Vec<Batch> {
 
 struct Cutter {
     signal: Signal,
-    max: usize,
+    most: Most,
     out: Vec<Batch>,
     request: Vec<u8>,
     items: usize,
@@ -44,7 +55,8 @@ impl Cutter {
             let mut any = false;
             for record in records {
                 let items = items_in(self.signal, record);
-                if self.items > 0 && self.items + items > self.max {
+                let after = || framed(body.len() + framed(scope_body.len() + framed(record.len())));
+                if self.items > 0 && self.is_full(items, after) {
                     if any {
                         wire::put_bytes(&mut body, SCOPES, &scope_body);
                     }
@@ -62,6 +74,14 @@ impl Cutter {
         wire::put_bytes(&mut self.request, RESOURCES, &body);
     }
 
+    /// Whether the request would be too large with `items` more, or with `bytes` more once all levels are closed.
+    fn is_full(&self, items: usize, bytes: impl FnOnce() -> usize) -> bool {
+        match self.most {
+            Most::Items(most) => self.items + items > most,
+            Most::Bytes(most) => self.request.len() + bytes() > most,
+        }
+    }
+
     fn cut(&mut self) {
         let body = std::mem::take(&mut self.request).into();
         self.out.push(Batch { signal: self.signal, body, items: std::mem::take(&mut self.items) });
@@ -77,14 +97,13 @@ impl Cutter {
 
 /// How many items a serialised span, log record or metric is.
 pub(super) fn items_in(signal: Signal, record: &[u8]) -> usize {
-    if signal != Signal::Metrics {
-        return 1;
-    }
-    let data = Fields::new(record).filter_map(|(number, value)| match value {
-        Value::Bytes(data) if METRIC_DATA.contains(&number) => Some(data),
-        _ => None,
-    });
-    data.map(|data| Fields::new(data).filter(|(number, _)| *number == POINTS).count()).sum()
+    if signal == Signal::Metrics { view::points(record).count() } else { 1 }
+}
+
+/// Bytes of a field that holds a message of `length` bytes.
+const fn framed(length: usize) -> usize {
+    let bits = usize::BITS - (length | 1).leading_zeros();
+    1 + bits.div_ceil(7) as usize + length
 }
 
 /// All fields of `message` but those numbered `repeated`, serialised, and those.
@@ -93,27 +112,39 @@ pub(super) fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
     for (number, value) in Fields::new(message) {
         match value {
             Value::Bytes(part) if number == repeated => parts.push(part),
-            other => put(&mut head, number, other),
+            other => wire::put_field(&mut head, number, other),
         }
     }
     (head, parts)
 }
 
-pub(super) fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
-    let tag = u64::from(number) << 3;
-    match value {
-        Value::Varint(value) => {
-            wire::put_varint(out, tag);
-            wire::put_varint(out, value);
-        }
-        Value::Fixed64(value) => {
-            wire::put_varint(out, tag | 1);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-        Value::Bytes(value) => wire::put_bytes(out, number, value),
-        Value::Fixed32(value) => {
-            wire::put_varint(out, tag | 5);
-            out.extend_from_slice(&value.to_le_bytes());
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::otlp::{check::check, sample};
+
+    #[test]
+    fn no_part_has_more_bytes_than_asked_for_unless_it_is_one_record() {
+        for signal in Signal::ALL {
+            let body: bytes::Bytes = match signal {
+                Signal::Traces => sample::traces(20).encode_to_vec(),
+                Signal::Metrics => sample::metrics(5).encode_to_vec(),
+                Signal::Logs => sample::logs(20).encode_to_vec(),
+            }
+            .into();
+            let whole = Batch { signal, items: check(signal, &body).unwrap(), body };
+            let alone = split(&whole, 1).iter().map(|part| part.body.len()).max().unwrap();
+            for most in [1, alone, alone + 50, whole.body.len() / 2, whole.body.len()] {
+                let parts = split_to(&whole, Most::Bytes(most));
+                assert_eq!(parts.iter().map(|part| part.items).sum::<usize>(), whole.items, "{signal:?} {most}");
+                for part in &parts {
+                    assert_eq!(check(signal, &part.body), Ok(part.items));
+                    assert!(part.body.len() <= most.max(alone), "{signal:?}: {} > {most}", part.body.len());
+                }
+                assert_eq!(parts.len() == 1, most >= whole.body.len(), "{signal:?} {most}");
+            }
         }
     }
 }

@@ -13,9 +13,35 @@ const SCOPE: u32 = 1;
 const RECORDS: u32 = 2;
 /// `attributes` of a `Resource`, of a span, of a log record, of a span's event.
 const RESOURCE_ATTRIBUTES: u32 = 1;
-const SPAN_ATTRIBUTES: u32 = 9;
-const LOG_ATTRIBUTES: u32 = 6;
+pub(super) const SPAN_ATTRIBUTES: u32 = 9;
+pub(super) const LOG_ATTRIBUTES: u32 = 6;
 const EVENT_ATTRIBUTES: u32 = 3;
+/// `events` of a span.
+pub const SPAN_EVENTS: u32 = 11;
+/// `metadata` of a metric.
+pub(super) const METRIC_METADATA: u32 = 12;
+
+/// The fields of a `Metric` that hold points: gauge, sum, histogram, exponential histogram, summary.
+pub const POINTS: [u32; 5] = [5, 7, 9, 10, 11];
+
+/// The field that holds the attributes of a point, by the field of its metric that holds the points.
+pub const fn point_attributes(kind: u32) -> u32 {
+    match kind {
+        9 => 9,
+        // Those of exponential histograms have a number of their own.
+        10 => 1,
+        _ => 7,
+    }
+}
+
+/// The points of a serialised metric, each with the field of the metric that holds it.
+pub fn points(metric: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let data = Fields::new(metric).filter_map(|field| match field {
+        (kind, Value::Bytes(data)) if POINTS.contains(&kind) => Some((kind, data)),
+        _ => None,
+    });
+    data.flat_map(|(kind, data)| messages(data, 1).map(move |point| (kind, point)))
+}
 
 /// The value of an attribute or a log body.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -157,6 +183,16 @@ impl<'a> ResourceGroup<'a> {
 pub struct ScopeGroup<'a>(&'a [u8]);
 
 impl<'a> ScopeGroup<'a> {
+    /// A group from its serialised message.
+    pub const fn new(message: &'a [u8]) -> Self {
+        Self(message)
+    }
+
+    /// The serialised `InstrumentationScope`; empty if there is none.
+    pub fn scope(&self) -> &'a [u8] {
+        messages(self.0, SCOPE).last().unwrap_or(&[])
+    }
+
     /// The scope's name; empty if unknown.
     pub fn name(&self) -> &'a [u8] {
         self.scope_text(1)
@@ -173,8 +209,7 @@ impl<'a> ScopeGroup<'a> {
     }
 
     fn scope_text(&self, number: u32) -> &'a [u8] {
-        let scope = messages(self.0, SCOPE).last().unwrap_or(&[]);
-        messages(scope, number).last().unwrap_or(&[])
+        messages(self.scope(), number).last().unwrap_or(&[])
     }
 }
 
@@ -241,7 +276,7 @@ impl<'a> Span<'a> {
 
     /// The events of a serialised span.
     pub fn events(record: &'a [u8]) -> impl Iterator<Item = Event<'a>> {
-        messages(record, 11).map(Event::parse)
+        messages(record, SPAN_EVENTS).map(Event::parse)
     }
 }
 

@@ -117,3 +117,23 @@ pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
+
+/// Appends a field of any wire type.
+pub fn put_field(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
+    let tag = u64::from(number) << 3;
+    match value {
+        Value::Varint(value) => {
+            put_varint(out, tag);
+            put_varint(out, value);
+        }
+        Value::Fixed64(value) => {
+            put_varint(out, tag | 1);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        Value::Bytes(bytes) => put_bytes(out, number, bytes),
+        Value::Fixed32(value) => {
+            put_varint(out, tag | 5);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+}

@@ -14,17 +14,20 @@ pub enum State {
     Ready,
     /// Takes, but something is wrong, in words.
     Degraded(String),
+    /// One of its components has broken down and does not come back by itself, in words.
+    Failed(String),
     /// Hands on what it holds; takes nothing new.
     Stopping,
 }
 
 impl State {
-    /// `starting`, `ready`, `degraded` or `stopping`.
+    /// `starting`, `ready`, `degraded`, `failed` or `stopping`.
     pub const fn name(&self) -> &'static str {
         match self {
             State::Starting => "starting",
             State::Ready => "ready",
             State::Degraded(_) => "degraded",
+            State::Failed(_) => "failed",
             State::Stopping => "stopping",
         }
     }
@@ -39,35 +42,42 @@ struct Known {
     pipelines: BTreeMap<String, Pipeline>,
     /// By component, such as `exporter otlp_grpc/tempo`.
     troubles: BTreeMap<String, String>,
+    /// By component: why it works no more.
+    failures: BTreeMap<String, String>,
     extensions: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Pipeline {
     state: State,
-    components: Vec<String>,
+    parts: Vec<String>,
 }
 
 impl Health {
     /// Its name in [`Shared`](super::component::Shared).
     pub const NAME: &'static str = "pipeline::health";
 
-    /// Says how `pipeline` is now.
-    pub fn set(&self, pipeline: &str, state: State) {
-        let mut known = self.known();
-        match known.pipelines.get_mut(pipeline) {
-            Some(pipeline) => pipeline.state = state,
-            None => {
-                known.pipelines.insert(pipeline.to_owned(), Pipeline { state, components: Vec::new() });
-            }
-        }
+    /// Says which pipelines there are, how each is, and which components it is made of: their troubles are its troubles.
+    pub fn set(&self, pipelines: impl IntoIterator<Item = (String, State, Vec<String>)>) {
+        let pipelines = pipelines.into_iter().map(|(id, state, parts)| (id, Pipeline { state, parts })).collect();
+        self.known().pipelines = pipelines;
     }
 
-    /// Says which components `pipeline` is made of: their troubles are its troubles.
-    pub fn made_of(&self, pipeline: &str, components: Vec<String>) {
-        if let Some(pipeline) = self.known().pipelines.get_mut(pipeline) {
-            pipeline.components = components;
-        }
+    /// Says that `component` has broken down and does not come back by itself.
+    pub fn failed(&self, component: &str, why: String) {
+        self.known().failures.insert(component.to_owned(), why);
+    }
+
+    /// All components that have broken down, whether in a pipeline or not, and why.
+    pub fn failures(&self) -> BTreeMap<String, String> {
+        self.known().failures.clone()
+    }
+
+    /// Forgets what was said of `component`: another takes its place.
+    pub fn replaced(&self, component: &str) {
+        let mut known = self.known();
+        known.failures.retain(|name, _| !is_of(name, component));
+        known.troubles.retain(|name, _| !is_of(name, component));
     }
 
     /// Says what is wrong with `component`, such as `exporter otlp_grpc/tempo`; `None`: nothing any more.
@@ -77,11 +87,6 @@ impl Health {
             Some(trouble) => known.troubles.insert(component.to_owned(), trouble),
             None => known.troubles.remove(component),
         };
-    }
-
-    /// Forgets all pipelines.
-    pub fn clear(&self) {
-        self.known().pipelines.clear();
     }
 
     /// Says which extensions run.
@@ -96,14 +101,14 @@ impl Health {
 
     /// What every pipeline is made of.
     pub fn pipelines(&self) -> Vec<(String, Vec<String>)> {
-        self.known().pipelines.iter().map(|(id, pipeline)| (id.clone(), pipeline.components.clone())).collect()
+        self.known().pipelines.iter().map(|(id, pipeline)| (id.clone(), pipeline.parts.clone())).collect()
     }
 
     /// How every pipeline is now.
     pub fn states(&self) -> BTreeMap<String, State> {
         let known = self.known();
         let state = |pipeline: &Pipeline| match &pipeline.state {
-            State::Ready => known.degraded(&pipeline.components).unwrap_or(State::Ready),
+            State::Ready => known.unwell(&pipeline.parts).unwrap_or(State::Ready),
             state => state.clone(),
         };
         known.pipelines.iter().map(|(id, pipeline)| (id.clone(), state(pipeline))).collect()
@@ -115,35 +120,55 @@ impl Health {
 }
 
 impl Known {
-    /// Its own, and those of its parts, which are called `component[part]`.
-    fn troubles_of(&self, component: &str) -> Vec<String> {
-        let begins =
-            |name: &str| name.strip_prefix(component).is_some_and(|rest| rest.is_empty() || rest.starts_with('['));
-        let troubles = self.troubles.range(component.to_owned()..).take_while(|(name, _)| name.starts_with(component));
-        troubles.filter(|(name, _)| begins(name)).map(|(name, trouble)| format!("{name}: {trouble}")).collect()
+    fn unwell(&self, parts: &[String]) -> Option<State> {
+        let said = |of: &BTreeMap<String, String>| {
+            let said: Vec<String> = parts.iter().flat_map(|part| said_of(part, of)).collect();
+            Some(said.join("; ")).filter(|said| !said.is_empty())
+        };
+        said(&self.failures).map(State::Failed).or_else(|| said(&self.troubles).map(State::Degraded))
     }
+}
 
-    fn degraded(&self, components: &[String]) -> Option<State> {
-        let troubles: Vec<String> = components.iter().flat_map(|component| self.troubles_of(component)).collect();
-        (!troubles.is_empty()).then(|| State::Degraded(troubles.join("; ")))
-    }
+/// What is said of a component, and of its parts, which are called `component[part]`.
+fn said_of(component: &str, of: &BTreeMap<String, String>) -> Vec<String> {
+    let said = of.range(component.to_owned()..).take_while(|(name, _)| name.starts_with(component));
+    said.filter(|(name, _)| is_of(name, component)).map(|(name, said)| format!("{name}: {said}")).collect()
+}
+
+fn is_of(name: &str, component: &str) -> bool {
+    name.strip_prefix(component).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn states(health: &Health) -> Vec<State> {
+        health.states().into_values().collect()
+    }
+
     #[test]
     fn a_component_in_trouble_degrades_the_pipelines_made_of_it_until_it_recovers() {
         let health = Health::default();
-        for pipeline in ["traces", "logs"] {
-            health.set(pipeline, State::Ready);
-        }
-        health.made_of("traces", vec!["exporter otlp_grpc".to_owned()]);
-        health.trouble("exporter otlp_grpc", Some("connection refused".to_owned()));
+        let exporter = "exporter otlp_grpc".to_owned();
+        let pipeline = |id: &str, parts| (id.to_owned(), State::Ready, parts);
+        health.set([pipeline("logs", vec![]), pipeline("traces", vec![exporter.clone()])]);
+        health.trouble(&exporter, Some("connection refused".to_owned()));
         let degraded = State::Degraded("exporter otlp_grpc: connection refused".to_owned());
-        assert_eq!(health.states().into_values().collect::<Vec<_>>(), [State::Ready, degraded]);
-        health.trouble("exporter otlp_grpc", None);
-        assert!(health.states().into_values().all(|state| state == State::Ready));
+        assert_eq!(states(&health), [State::Ready, degraded]);
+        health.trouble(&exporter, None);
+        assert_eq!(states(&health), [State::Ready, State::Ready]);
+    }
+
+    #[test]
+    fn a_component_that_broke_down_fails_its_pipelines_until_it_is_replaced() {
+        let health = Health::default();
+        let batch = "processor batch".to_owned();
+        health.set([("logs".to_owned(), State::Ready, vec![batch.clone(), "exporter debug".to_owned()])]);
+        health.failed(&batch, "it panicked".to_owned());
+        health.trouble("exporter debug", Some("disk full".to_owned()));
+        assert_eq!(states(&health), [State::Failed("processor batch: it panicked".to_owned())]);
+        health.replaced(&batch);
+        assert_eq!(states(&health), [State::Degraded("exporter debug: disk full".to_owned())]);
     }
 }

@@ -1,6 +1,6 @@
-//! The accept loop every listening receiver shares: bounded connections, HTTP/1.1 and HTTP/2, graceful end.
+//! The accept loop every listening receiver shares: bounded connections, TLS, HTTP/1.1 and HTTP/2, graceful end.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -10,16 +10,22 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
-use super::{Boxed, component::Running};
+use super::{
+    Boxed,
+    component::{Context, Running},
+    connections::Connections,
+    health::Health,
+    lifetime::{Activity, Lifetime, idle, old},
+    pings::{self, Watched},
+    socket::{Plain, Socket, secure},
+};
 
 /// A response body: bytes, then perhaps trailers.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Connections served at once on one listener; the next ones wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 4096;
 /// What one stream may have in flight before we read it. Large enough that a usual request is one flight.
 const STREAM_WINDOW: u32 = 4 << 20;
 /// The same for a whole connection.
@@ -28,10 +34,19 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 const MAX_FRAME: u32 = 1 << 20;
 /// Request headers larger than this are refused.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// What of a connection is buffered before it is read: headers, and pieces of bodies (HTTP/1.1).
+const READ_BUFFER: usize = MAX_HEADER_BYTES as usize;
 /// Headers must arrive within this time (HTTP/1.1).
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// A TLS handshake must be over within this time.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So many connections in a row must fail to be accepted before the listener is said to be in trouble.
+const IN_TROUBLE_AFTER: u32 = 10;
+
+/// How long a connection without a request yet may still bring one when the listener stops.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -42,31 +57,56 @@ pub struct Protocol {
     pub max_concurrent_streams: u32,
 }
 
+/// How connections are secured and how long they live.
+#[derive(Clone, Default)]
+pub struct Transport {
+    /// TLS, if they are secured.
+    pub tls: Option<TlsAcceptor>,
+    /// How long they live.
+    pub lifetime: Lifetime,
+    /// How often clients may ping; as often as they like if not said. For HTTP/2 only.
+    pub pings: Option<pings::Policy>,
+}
+
 /// A listener being served; stopping it lets the requests in hand finish.
 pub struct Listener {
-    address: SocketAddr,
+    address: String,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Listener {
-    /// Binds `endpoint` and serves each request with `handler`.
-    pub async fn start<H, F>(endpoint: &str, protocol: Protocol, handler: H) -> std::io::Result<Self>
+    /// Serves each request that comes in at `socket` with `handler`.
+    pub fn start<H, F>(
+        socket: Socket,
+        transport: Transport,
+        protocol: Protocol,
+        connections: Arc<Connections>,
+        handler: H,
+        context: &Context,
+    ) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = TcpListener::bind(endpoint).await?;
-        let address = listener.local_addr()?;
-        let cancel = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        tasks.spawn(accept(listener, protocol, handler, cancel.clone(), tasks.clone()));
-        Ok(Self { address, cancel, tasks })
+        let address = socket.address();
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let builder = connection_builder(protocol, &transport.lifetime);
+        let server = Server { builder, transport, handler, cancel: cancel.clone() };
+        let accepting =
+            Accepting { socket, health: context.health(), component: context.component.clone(), failures: 0 };
+        tasks.spawn(context.watch(accept(accepting, connections, server, tasks.clone())));
+        Self { address, cancel, tasks }
     }
 
     /// Where it listens, with the port the system chose for port 0.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The same as an address, if it is a port.
+    pub fn port(&self) -> Option<SocketAddr> {
+        self.address.parse().ok()
     }
 }
 
@@ -80,59 +120,136 @@ impl Running for Listener {
     }
 }
 
-async fn accept<H, F>(
-    listener: TcpListener,
-    protocol: Protocol,
+/// The socket, and how accepting goes.
+struct Accepting {
+    socket: Socket,
+    health: Arc<Health>,
+    component: String,
+    /// Since the last connection that was accepted.
+    failures: u32,
+}
+
+impl Accepting {
+    async fn next(&mut self) -> Plain {
+        loop {
+            match self.socket.accept().await {
+                Ok(stream) => {
+                    if std::mem::take(&mut self.failures) >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, None);
+                    }
+                    return stream;
+                }
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    tracing::warn!(component = self.component, %error, "cannot accept a connection, trying again");
+                    if self.failures >= IN_TROUBLE_AFTER {
+                        self.health.trouble(&self.component, Some(format!("cannot accept connections: {error}")));
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// What it takes to serve a connection.
+#[derive(Clone)]
+struct Server<H> {
+    builder: auto::Builder<TokioExecutor>,
+    transport: Transport,
     handler: H,
     cancel: CancellationToken,
+}
+
+async fn accept<H, F>(
+    mut accepting: Accepting,
+    connections: Arc<Connections>,
+    server: Server<H>,
     tasks: TaskTracker,
-) where
+) -> Result<(), String>
+where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let builder = connection_builder(protocol);
     loop {
         let accepted = tokio::select! {
-            () = cancel.cancelled() => return,
-            accepted = async { (room.clone().acquire_owned().await, listener.accept().await) } => accepted,
+            () = server.cancel.cancelled() => return Ok(()),
+            accepted = async {
+                let stream = accepting.next().await;
+                (connections.enter().await, stream)
+            } => accepted,
         };
-        let (Ok(permit), accepted) = accepted else { return };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let (builder, handler, cancel) = (builder.clone(), handler.clone(), cancel.clone());
+        let (connection, stream) = accepted;
+        let server = server.clone();
         tasks.spawn(async move {
-            let service = service_fn(move |request| {
-                let response = handler(request);
-                async move { Ok::<_, Infallible>(response.await) }
-            });
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
             let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = cancel.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+                ended = server.serve(stream, connection.activity.clone()) => ended,
+                // Without a goodbye, for which its other end might let us wait.
+                () = connection.must_leave() => Ok(()),
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended early");
             }
-            drop(permit);
         });
     }
 }
 
-fn connection_builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
+impl<H, F> Server<H>
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    async fn serve(
+        self,
+        plain: Plain,
+        activity: Arc<Activity>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let tls = self.transport.tls.as_ref();
+        let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, secure(plain, tls));
+        // A connection that has just come in is not turned away before it has said what it wants.
+        let begun = CancellationToken::new();
+        let going = told_to_go(self.cancel, begun.clone());
+        tokio::pin!(going);
+        let stream = tokio::select! {
+            stream = handshake => stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+            () = going.as_mut() => return Ok(()),
+        };
+        let Transport { lifetime, pings, .. } = self.transport;
+        let stream = match pings {
+            None => Either::Left(stream),
+            Some(policy) => Either::Right(Watched::new(stream, policy, activity.clone())),
+        };
+        let (handler, happens) = (self.handler, activity.clone());
+        let service = service_fn(move |request| {
+            begun.cancel();
+            let busy = happens.begin();
+            let response = handler(request);
+            async move {
+                let response = response.await;
+                drop(busy);
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = going => connection.as_mut().graceful_shutdown(),
+            () = idle(lifetime.idle, &activity) => connection.as_mut().graceful_shutdown(),
+            () = old(lifetime.age) => {
+                connection.as_mut().graceful_shutdown();
+                if let Some(grace) = lifetime.grace {
+                    return tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()));
+                }
+            }
+        }
+        connection.await
+    }
+}
+
+fn connection_builder(protocol: Protocol, lifetime: &Lifetime) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(READ_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -141,5 +258,14 @@ fn connection_builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
         .max_frame_size(MAX_FRAME)
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(protocol.max_concurrent_streams);
+    if let Some((after, within)) = lifetime.ask {
+        builder.http2().keep_alive_interval(after).keep_alive_timeout(within);
+    }
     if protocol.http2_only { builder.http2_only() } else { builder }
+}
+
+/// Returns when the listener stops and the connection's first request has begun, or is not coming.
+async fn told_to_go(cancel: CancellationToken, begun: CancellationToken) {
+    cancel.cancelled().await;
+    let _ = tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await;
 }

@@ -1,14 +1,21 @@
 //! How batches flow: consumers in a graph, outcomes coming back. Knows no component and no detector.
 
 pub mod component;
+pub mod connections;
 pub mod fan_out;
+pub mod flow;
 pub mod health;
+pub mod lifetime;
+pub mod link;
 pub mod listener;
 pub mod outcome;
+pub mod pings;
 #[cfg(test)]
 pub mod probe;
 pub mod queue;
 pub mod retry;
+pub mod socket;
+pub mod sockets;
 pub mod watch;
 
 use std::{future::Future, pin::Pin, sync::Arc};

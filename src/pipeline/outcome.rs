@@ -77,7 +77,7 @@ pub enum Refusal {
     #[error("unsupported content type {0:?}; send application/x-protobuf, application/json or application/grpc")]
     MediaType(String),
     /// A compression the door does not read.
-    #[error("unsupported compression {0:?}; send identity, gzip, deflate or zstd")]
+    #[error("unsupported compression {0:?}; send identity, gzip, zstd, snappy, zlib or deflate")]
     Compression(String),
     /// Only POST is served.
     #[error("method not allowed; use POST")]
@@ -88,6 +88,14 @@ pub enum Refusal {
     /// The body did not arrive in time.
     #[error("the request body did not arrive in time")]
     Slow,
+    /// Who sends is not known.
+    #[error("not authenticated: {reason}")]
+    Unauthenticated {
+        /// What is wrong with what was shown; never what it was.
+        reason: String,
+        /// How to authenticate, as `WWW-Authenticate` says it.
+        challenge: String,
+    },
 }
 
 /// An answer in both protocols' terms.
@@ -99,6 +107,8 @@ pub struct Answer {
     pub http: u16,
     /// `RetryInfo` and `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<String>,
     /// Items rejected, for `partial_success`.
     pub rejected: u64,
     /// For people; empty on success.
@@ -107,7 +117,8 @@ pub struct Answer {
 
 /// The one mapping from what happened to what the sender hears.
 pub fn answer(result: &Result<Outcome, Refusal>) -> Answer {
-    let plain = |grpc, http, message: String| Answer { grpc, http, retry_after: None, rejected: 0, message };
+    let plain =
+        |grpc, http, message: String| Answer { grpc, http, retry_after: None, challenge: None, rejected: 0, message };
     match result {
         Ok(Outcome::Accepted) => plain(Code::Ok, 200, String::new()),
         Ok(Outcome::Partial { rejected, message }) => {
@@ -129,9 +140,15 @@ pub fn answer(result: &Result<Outcome, Refusal>) -> Answer {
                 Refusal::Compression(_) => (Code::Unimplemented, 415),
                 Refusal::Method => (Code::Unimplemented, 405),
                 Refusal::NotFound(_) => (Code::Unimplemented, 404),
-                Refusal::Slow => (Code::DeadlineExceeded, 408),
+                // 408 would be final for OTLP clients; a sender that was cut off for a while may well come back.
+                Refusal::Slow => (Code::DeadlineExceeded, 503),
+                Refusal::Unauthenticated { .. } => (Code::Unauthenticated, 401),
             };
-            plain(grpc, http, refusal.to_string())
+            let challenge = match refusal {
+                Refusal::Unauthenticated { challenge, .. } => Some(challenge.clone()),
+                _ => None,
+            };
+            Answer { challenge, ..plain(grpc, http, refusal.to_string()) }
         }
     }
 }
@@ -197,7 +214,8 @@ mod tests {
             ("compression",           Err(Refusal::Compression("br".into())), Code::Unimplemented, 415, None),
             ("method",                Err(Refusal::Method), Code::Unimplemented, 405, None),
             ("unknown path",          Err(Refusal::NotFound("x".into())), Code::Unimplemented, 404, None),
-            ("slow body",             Err(Refusal::Slow), Code::DeadlineExceeded, 408, None),
+            ("slow body",             Err(Refusal::Slow), Code::DeadlineExceeded, 503, None),
+            ("nobody we know",        Err(Refusal::Unauthenticated { reason: "x".into(), challenge: "Bearer".into() }), Code::Unauthenticated, 401, None),
         ];
         for (row, result, grpc, http, after) in table {
             let answer = answer(result);

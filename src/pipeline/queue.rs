@@ -1,4 +1,5 @@
-//! A bounded queue in front of a destination: a safe point in memory that lets senders go on while it is slow or away.
+//! A bounded queue in front of a destination: a safe point, in memory or on disk, that lets senders go on while it is slow
+//! or away.
 //!
 //! ```yaml
 //! sending_queue:
@@ -7,100 +8,69 @@
 //!   queue_size: 1000          # in units of `sizer`
 //!   sizer: requests           # requests, items, bytes
 //!   block_on_overflow: false  # wait for room instead of refusing
+//!   wait_for_result: false    # the sender hears the destination's own answer; not with storage
+//!   storage: file_storage     # on the disk of this extension; in memory if unset
+//!   batch:                    # off unless there
+//!     flush_timeout: 200ms
+//!     min_size: 8192
+//!     max_size: 0             # larger requests are split; 0: never
+//!     sizer: items            # items, bytes
 //! ```
 //!
 //! A batch is answered `Accepted` once it is in the queue; when there is no room it is refused as `Overloaded`, or waits.
-//! Whatever the sizer, no more than 256 MiB are held. A batch leaves the queue when its destination has given an answer;
-//! one that is refused for good, or given up, is lost, with an error in the log and a count. So is what is still held or
-//! on its way when the queue is dropped: the caller's deadline for `drain` is over then.
+//! A batch leaves the queue when its destination has given an answer; one that is refused for good, or given up after
+//! `max_elapsed_time`, is lost, with an error in the log and a count.
+//!
+//! **In memory** no more than 256 MiB are held, whatever the sizer. What is still held or on its way when the queue is
+//! dropped is lost: the caller's deadline for `drain` is over then.
+//!
+//! **On disk** `Accepted` means that the batch will be there after the power has failed; nothing is lost by a crash or a
+//! shutdown, though what was on its way may arrive twice. At the next start it is sent first, in order. While the disk is
+//! full or fails, batches are refused retryably. A shutdown sends what the destination takes at once, ten seconds at most,
+//! and leaves the rest.
+
+mod carry;
+mod config;
+mod count;
+mod journal;
+mod stock;
+mod tables;
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fmt::Write as _,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use serde::Deserialize;
-use tokio::{
-    sync::Notify,
-    task::{AbortHandle, JoinSet},
-};
+use tokio::{sync::oneshot, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Boxed, Consumer, Next, Outcome, component::Context};
-use crate::{
-    config::{Check, Report},
-    otlp::Signal,
-    telemetry::{Counter, Gauge},
+pub use self::config::{Batching, Config, Partition, Sizer};
+use self::{
+    config::Size,
+    count::{count, counters, loss},
+    journal::{Journal, Refused},
+    stock::Stock,
 };
+use super::{
+    Batch, Boxed, Consumer, Next, Outcome,
+    component::{Context, StartError},
+};
+use crate::{otlp::Signal, store::Store, telemetry::Counter};
 
-/// Bytes held at most, whatever the sizer says.
+/// Bytes held in memory at most, whatever the sizer says.
 const MOST_BYTES: usize = 256 << 20;
 /// When a sender that found the queue full should come back.
 const COME_BACK: Duration = Duration::from_secs(1);
-/// More consumers than this only wait for each other.
-const MOST_CONSUMERS: usize = 1024;
-
-/// The configuration; keys and defaults are the Collector's.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Without a queue, a batch is answered when it is delivered.
-    pub enabled: bool,
-    /// Batches on their way at once.
-    pub num_consumers: usize,
-    /// What the queue holds, in units of `sizer`.
-    pub queue_size: usize,
-    /// What is counted.
-    pub sizer: Sizer,
-    /// Whether a sender waits for room instead of being refused.
-    pub block_on_overflow: bool,
-}
-
-/// What a queue counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sizer {
-    /// Batches.
-    Requests,
-    /// Spans, log records, data points.
-    Items,
-    /// Serialised bytes.
-    Bytes,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { enabled: true, num_consumers: 10, queue_size: 1000, sizer: Sizer::Requests, block_on_overflow: false }
-    }
-}
-
-impl Check for Config {
-    fn check(&self, report: &mut Report<'_>) {
-        if !(1..=MOST_CONSUMERS).contains(&self.num_consumers) {
-            report.error("num_consumers", format!("must be between 1 and {MOST_CONSUMERS}"));
-        }
-        if self.queue_size == 0 {
-            report.error("queue_size", "must be more than 0").hint("`enabled: false` delivers without a queue");
-        }
-    }
-}
-
-impl Config {
-    fn size_of(&self, batch: &Batch) -> usize {
-        match self.sizer {
-            Sizer::Requests => 1,
-            Sizer::Items => batch.items,
-            Sizer::Bytes => batch.body.len(),
-        }
-    }
-}
+/// What is on disk need not leave before the end; so long it is tried.
+const DRAIN_DISK: Duration = Duration::from_secs(10);
 
 /// The queue, and the tasks that empty it.
 pub struct Queue {
     inner: Arc<Inner>,
-    /// Told when draining begins: what waits to be offered again should hurry.
-    closing: CancellationToken,
     /// Owns the tasks that empty the queue.
     tending: AbortHandle,
 }
@@ -108,94 +78,103 @@ pub struct Queue {
 struct Inner {
     config: Config,
     next: Next,
-    state: Mutex<State>,
-    /// Something was put in.
-    filled: Notify,
-    /// Something has left.
-    emptied: Notify,
+    stock: Arc<Stock>,
+    /// If it is on disk.
+    journal: Option<Arc<Journal>>,
+    /// Told when draining begins: what waits to be offered again should hurry.
+    closing: CancellationToken,
+    /// Nothing more is taken: the destination is away, and what is left can stay on disk.
+    stopped: AtomicBool,
+    on_their_way: AtomicUsize,
     refused: [Counter; 3],
     lost: [Counter; 3],
-    size: Gauge,
     component: String,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Batch>,
-    /// Waiting and on their way, in units of the sizer.
-    size: usize,
-    bytes: usize,
-    on_their_way: usize,
 }
 
 impl Queue {
     /// In front of `next`; if there is to be no queue, only what `next` fails to send is counted. `closing` is cancelled
     /// when draining begins.
-    pub fn over(config: &Config, next: Next, closing: CancellationToken, context: &Context) -> Next {
-        let lost = counters(send_failed, "Items that were given up or refused for good.", context);
+    pub fn over(
+        config: &Config,
+        next: Next,
+        closing: CancellationToken,
+        context: &Context,
+    ) -> Result<Next, StartError> {
         if !config.enabled {
-            return Arc::new(Unqueued { next, closing, lost });
+            return Ok(unqueued(next, closing, context));
         }
+        let journal = config.storage.as_ref().map(|storage| journal(storage, context)).transpose()?;
         let gauge = |name, help| context.metrics.gauge(name, help, &[("exporter", context.id.as_str())]);
         gauge("otelcol_exporter_queue_capacity", "What the queue can hold.").set(config.queue_size as f64);
         let inner = Arc::new(Inner {
             config: config.clone(),
             next,
-            state: Mutex::default(),
-            filled: Notify::new(),
-            emptied: Notify::new(),
-            refused: counters(enqueue_failed, "Items refused because the queue was full.", context),
-            lost,
-            size: gauge("otelcol_exporter_queue_size", "What the queue holds."),
+            stock: journal.as_ref().map_or_else(Arc::default, |journal| journal.stock.clone()),
+            journal,
+            closing,
+            stopped: AtomicBool::new(false),
+            on_their_way: AtomicUsize::new(0),
+            refused: counters(count::enqueue_failed, "Items refused because the queue was full.", context),
+            lost: counters(count::send_failed, "Items that were given up or refused for good.", context),
             component: context.component.clone(),
         });
-        let tending = tokio::spawn(tend(inner.clone())).abort_handle();
-        Arc::new(Self { inner, closing, tending })
+        inner.stock.show(gauge("otelcol_exporter_queue_size", "What the queue holds."), config.sizer);
+        if let Some(journal) = &inner.journal {
+            journal.attach();
+        }
+        let tending = tokio::spawn(carry::tend(inner.clone())).abort_handle();
+        Ok(Arc::new(Self { inner, tending }))
     }
 
-    async fn put(&self, batch: Batch) -> Outcome {
-        loop {
-            let room = self.inner.emptied.notified();
-            if self.inner.try_put(&batch) {
-                return Outcome::Accepted;
-            }
-            if !self.inner.config.block_on_overflow {
-                count(&self.inner.refused, batch.signal, batch.items as u64);
-                return Outcome::Overloaded { after: COME_BACK };
-            }
-            room.await;
+    async fn drained(&self) {
+        let inner = &self.inner;
+        if inner.journal.as_ref().is_some_and(|journal| journal.has_successor()) {
+            inner.stopped.store(true, Ordering::SeqCst);
         }
-    }
-
-    async fn empty(&self) {
-        self.closing.cancel();
-        loop {
-            let left = self.inner.emptied.notified();
-            if self.inner.state().is_empty() {
-                break;
+        inner.closing.cancel();
+        let emptied = async {
+            loop {
+                let left = inner.stock.emptied.notified();
+                if inner.is_drained() {
+                    break;
+                }
+                left.await;
             }
-            left.await;
+        };
+        if inner.journal.is_some() {
+            let _ = tokio::time::timeout(DRAIN_DISK, emptied).await;
+            inner.stopped.store(true, Ordering::SeqCst);
+            let Size { requests, items, .. } = inner.stock.all();
+            if requests > 0 {
+                tracing::info!(component = inner.component, requests, items, "stays on disk until the next start");
+            }
+        } else {
+            emptied.await;
         }
-        self.inner.next.drain().await;
+        inner.next.drain().await;
     }
 }
 
 impl Consumer for Queue {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
-        Box::pin(self.put(batch))
+        Box::pin(self.inner.take_in(batch))
     }
 
     fn drain(&self) -> Boxed<'_, ()> {
-        Box::pin(self.empty())
+        Box::pin(self.drained())
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
         self.tending.abort();
-        let waiting = std::mem::take(&mut self.inner.state().waiting);
+        if let Some(journal) = &self.inner.journal {
+            return journal.detach();
+        }
+        let waiting = self.inner.stock.clear();
         for signal in Signal::ALL {
-            let items = waiting.iter().filter(|batch| batch.signal == signal).map(|batch| batch.items as u64).sum();
+            let of_signal = waiting.iter().filter(|held| held.batch.signal == signal);
+            let items = of_signal.map(|held| held.batch.items as u64).sum();
             if items > 0 {
                 self.inner.lose(signal, items, "still in the queue at the end");
             }
@@ -203,43 +182,65 @@ impl Drop for Queue {
     }
 }
 
-impl State {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.on_their_way == 0
-    }
-}
-
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn take_in(&self, batch: Batch) -> Outcome {
+        let (signal, items) = (batch.signal, batch.items as u64);
+        match self.wait_for_room(batch).await {
+            Entered::Put(None) => Outcome::Accepted,
+            Entered::Put(Some(outcome)) => {
+                outcome.await.unwrap_or_else(|_| away("the gateway is being stopped".to_owned()))
+            }
+            Entered::Refused(outcome) => {
+                count(&self.refused, signal, items);
+                outcome
+            }
+        }
     }
 
-    fn try_put(&self, batch: &Batch) -> bool {
-        let size = self.config.size_of(batch);
-        let mut state = self.state();
-        let fits = state.size + size <= self.config.queue_size && state.bytes + batch.body.len() <= MOST_BYTES;
-        // One that is larger than the whole queue goes through alone: it would never fit.
-        if !fits && !state.is_empty() {
-            return false;
+    async fn wait_for_room(&self, batch: Batch) -> Entered {
+        loop {
+            let room = self.stock.emptied.notified();
+            if self.reserve(&batch) {
+                match &self.journal {
+                    None => return Entered::Put(self.put(batch)),
+                    Some(journal) => match journal.put(&batch) {
+                        Ok(written) => return stored(written.await),
+                        Err(Refused::Failing(reason)) => return Entered::Refused(away(reason)),
+                        Err(Refused::Full) => {}
+                    },
+                }
+            }
+            if !self.config.block_on_overflow {
+                return Entered::Refused(Outcome::Overloaded { after: COME_BACK });
+            }
+            tokio::select! {
+                () = room => {}
+                () = self.closing.cancelled() => {
+                    return Entered::Refused(away("the gateway is being stopped".to_owned()));
+                }
+            }
         }
-        state.size += size;
-        state.bytes += batch.body.len();
-        state.waiting.push_back(batch.clone());
-        self.size.set(state.size as f64);
-        drop(state);
-        self.filled.notify_one();
-        true
     }
 
-    fn take(self: &Arc<Self>) -> Option<OnItsWay> {
-        let mut state = self.state();
-        let batch = state.waiting.pop_front()?;
-        state.on_their_way += 1;
-        if !state.waiting.is_empty() {
-            // Several that were put in at once may have woken only one.
-            self.filled.notify_one();
+    fn reserve(&self, batch: &Batch) -> bool {
+        let most_bytes = if self.journal.is_some() { usize::MAX } else { MOST_BYTES };
+        let Config { sizer, queue_size, .. } = self.config;
+        self.stock.reserve(Size::of(batch), |all| all.by(sizer) <= queue_size && all.bytes <= most_bytes)
+    }
+
+    fn put(&self, batch: Batch) -> Option<oneshot::Receiver<Outcome>> {
+        if !self.config.wait_for_result {
+            self.stock.put(batch, None);
+            return None;
         }
-        Some(OnItsWay { queue: self.clone(), batch, outcome: None })
+        let (answer, outcome) = oneshot::channel();
+        self.stock.put(batch, Some(answer));
+        Some(outcome)
+    }
+
+    fn is_drained(&self) -> bool {
+        let on_their_way = self.on_their_way.load(Ordering::SeqCst);
+        on_their_way == 0 && (self.stopped.load(Ordering::SeqCst) || self.stock.all().requests == 0)
     }
 
     fn lose(&self, signal: Signal, items: u64, reason: &str) {
@@ -248,60 +249,59 @@ impl Inner {
     }
 }
 
-/// A batch between the queue and its destination's answer. However that ends, its place is given back.
-struct OnItsWay {
-    queue: Arc<Inner>,
-    batch: Batch,
-    outcome: Option<Outcome>,
+/// Whether a batch is in the queue; with whom to wait for the destination's answer, if its sender wants to.
+enum Entered {
+    Put(Option<oneshot::Receiver<Outcome>>),
+    Refused(Outcome),
 }
 
-impl Drop for OnItsWay {
-    fn drop(&mut self) {
-        let (queue, batch) = (&self.queue, &self.batch);
-        match &self.outcome {
-            Some(outcome) => {
-                if let Some((items, reason)) = loss(outcome, batch.items) {
-                    queue.lose(batch.signal, items, reason);
-                }
-            }
-            None => queue.lose(batch.signal, batch.items as u64, "sending was interrupted"),
+/// What the disk said.
+fn stored(written: Result<Result<(), String>, oneshot::error::RecvError>) -> Entered {
+    match written {
+        Ok(Ok(())) => Entered::Put(None),
+        Ok(Err(reason)) => Entered::Refused(away(reason)),
+        Err(_) => Entered::Refused(away("the gateway is being stopped".to_owned())),
+    }
+}
+
+fn away(reason: String) -> Outcome {
+    Outcome::Retryable { after: Some(COME_BACK), reason }
+}
+
+/// The queue on disk of the exporter being built: the one it has already, if a reload exchanges it, so that what waits is
+/// handed over and one thread writes.
+fn journal(storage: &str, context: &Context) -> Result<Arc<Journal>, StartError> {
+    let name = format!("queue of {} in {storage}", context.component);
+    if let Some(journal) = context.shared.get::<Weak<Journal>>(&name).and_then(|journal| journal.upgrade()) {
+        return Ok(journal);
+    }
+    let store = context.shared.get::<Store>(storage).ok_or_else(|| {
+        context.error(format!("sending_queue::storage: `{storage}` is not a running store; add a `file_storage`"))
+    })?;
+    let file = format!("queue-{}.redb", file_name(&context.id));
+    let journal = Arc::new(Journal::open(store.directory().join(file), context)?);
+    context.shared.put(&name, Arc::new(Arc::downgrade(&journal)));
+    Ok(journal)
+}
+
+/// `id` as part of a file's name; different ids give different names.
+fn file_name(id: &str) -> String {
+    id.bytes().fold(String::new(), |mut name, byte| {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "%{byte:02x}");
         }
-        let mut state = queue.state();
-        state.on_their_way -= 1;
-        state.size -= queue.config.size_of(batch);
-        state.bytes -= batch.body.len();
-        queue.size.set(state.size as f64);
-        drop(state);
-        queue.emptied.notify_waiters();
-    }
+        name
+    })
 }
 
-/// Keeps the queue's consumers alive: one that panics takes only its batch with it.
-async fn tend(queue: Arc<Inner>) {
-    let mut consumers = JoinSet::new();
-    for _ in 0..queue.config.num_consumers {
-        consumers.spawn(carry(queue.clone()));
-    }
-    while let Some(ended) = consumers.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(component = queue.component, %error, "sending broke down and begins again");
-        }
-        consumers.spawn(carry(queue.clone()));
-    }
+/// No queue: the sender hears the destination's own answer, and what `next` fails to send is counted.
+pub fn unqueued(next: Next, closing: CancellationToken, context: &Context) -> Next {
+    let lost = counters(count::send_failed, "Items that were given up or refused for good.", context);
+    Arc::new(Unqueued { next, closing, lost })
 }
 
-/// Carries batches to the destination, one at a time, until it is aborted.
-async fn carry(queue: Arc<Inner>) {
-    loop {
-        let filled = queue.filled.notified();
-        match queue.take() {
-            Some(mut taken) => taken.outcome = Some(queue.next.consume(taken.batch.clone()).await),
-            None => filled.await,
-        }
-    }
-}
-
-/// No queue: the sender hears the destination's own answer.
 struct Unqueued {
     next: Next,
     closing: CancellationToken,
@@ -323,44 +323,6 @@ impl Consumer for Unqueued {
     fn drain(&self) -> Boxed<'_, ()> {
         self.closing.cancel();
         self.next.drain()
-    }
-}
-
-/// How many of a batch's items did not arrive, and why.
-fn loss(outcome: &Outcome, items: usize) -> Option<(u64, &str)> {
-    let items = items as u64;
-    match outcome {
-        Outcome::Accepted => None,
-        // The count is the destination's word.
-        Outcome::Partial { rejected, message } => Some(((*rejected).min(items), message)),
-        Outcome::Permanent { reason } | Outcome::Retryable { reason, .. } => Some((items, reason)),
-        Outcome::Overloaded { .. } => Some((items, "the destination stayed overloaded")),
-    }
-}
-
-fn counters(name: fn(Signal) -> &'static str, help: &'static str, context: &Context) -> [Counter; 3] {
-    Signal::ALL.map(|signal| context.metrics.counter(name(signal), help, &[("exporter", context.id.as_str())]))
-}
-
-fn count(counters: &[Counter; 3], signal: Signal, items: u64) {
-    if let Some(counter) = counters.get(signal as usize) {
-        counter.add(items);
-    }
-}
-
-const fn enqueue_failed(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Traces => "otelcol_exporter_enqueue_failed_spans",
-        Signal::Metrics => "otelcol_exporter_enqueue_failed_metric_points",
-        Signal::Logs => "otelcol_exporter_enqueue_failed_log_records",
-    }
-}
-
-const fn send_failed(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Traces => "otelcol_exporter_send_failed_spans",
-        Signal::Metrics => "otelcol_exporter_send_failed_metric_points",
-        Signal::Logs => "otelcol_exporter_send_failed_log_records",
     }
 }
 

@@ -11,6 +11,7 @@
 //! ```
 //!
 //! When the pipeline is being drained, time is short: pauses then last a second at most, or as long as the destination asked.
+//! In front of what is on disk there is no haste: the batch is left for another time.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -85,17 +86,27 @@ impl Check for Config {
     }
 }
 
+/// What becomes of a batch that is refused for now while the pipeline is being drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// It is offered again soon: this is its last chance.
+    Hurry,
+    /// It is left: it is on disk.
+    Leave,
+}
+
 /// A consumer that offers what `next` refuses for now again.
 pub struct Retry {
     config: Config,
     next: Next,
     closing: CancellationToken,
+    at_end: AtEnd,
 }
 
 impl Retry {
-    /// In front of `next`; `next` itself if retrying is off. Once `closing` is cancelled, pauses are short.
-    pub fn over(config: &Config, next: Next, closing: CancellationToken) -> Next {
-        if config.enabled { Arc::new(Self { config: config.clone(), next, closing }) } else { next }
+    /// In front of `next`; `next` itself if retrying is off. `closing` is cancelled when draining begins.
+    pub fn over(config: &Config, next: Next, closing: CancellationToken, at_end: AtEnd) -> Next {
+        if config.enabled { Arc::new(Self { config: config.clone(), next, closing, at_end }) } else { next }
     }
 
     async fn offer(&self, batch: Batch) -> Outcome {
@@ -109,16 +120,26 @@ impl Retry {
             };
             let hint = hint.unwrap_or_default().min(LONGEST_HINT);
             let Some(pause) = backoff.pause(hint) else { return outcome };
-            self.wait(pause, hint).await;
+            if !self.wait(pause, hint).await {
+                return outcome;
+            }
         }
     }
 
-    async fn wait(&self, pause: Duration, hint: Duration) {
+    /// False if there is to be no other attempt.
+    async fn wait(&self, pause: Duration, hint: Duration) -> bool {
         let now = Instant::now();
         tokio::select! {
+            biased;
+            () = self.closing.cancelled() => {
+                if self.at_end == AtEnd::Leave {
+                    return false;
+                }
+                sleep_until(now + pause.min(DRAINING_PAUSE).max(hint)).await;
+            }
             () = sleep_until(now + pause) => {}
-            () = self.closing.cancelled() => sleep_until(now + pause.min(DRAINING_PAUSE).max(hint)).await,
         }
+        true
     }
 }
 
@@ -183,7 +204,7 @@ mod tests {
     async fn run(config: Config, mut refusals: Vec<Outcome>) -> (Outcome, Vec<Duration>) {
         refusals.reverse();
         let script = Arc::new(Script(Mutex::new((refusals, Vec::new()))));
-        let retry = Retry::over(&config, script.clone(), CancellationToken::new());
+        let retry = Retry::over(&config, script.clone(), CancellationToken::new(), AtEnd::Hurry);
         let outcome = retry.consume(Batch { signal: Signal::Logs, body: bytes::Bytes::new(), items: 1 }).await;
         let asked = script.0.lock().unwrap().1.clone();
         (outcome, asked.windows(2).map(|pair| pair[1] - pair[0]).collect())
@@ -232,12 +253,25 @@ mod tests {
         ] {
             let script = Arc::new(Script(Mutex::new((refusals, Vec::new()))));
             let closing = CancellationToken::new();
-            let retry = Retry::over(&exact(), script, closing.clone());
+            let retry = Retry::over(&exact(), script, closing.clone(), AtEnd::Hurry);
             let begun = Instant::now();
             let offer = retry.consume(Batch { signal: Signal::Logs, body: bytes::Bytes::new(), items: 1 });
             let (outcome, ()) = tokio::join!(offer, async { closing.cancel() });
             assert_eq!((outcome, begun.elapsed().as_secs()), (Outcome::Accepted, seconds), "{name}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_disk_is_left_there_when_the_end_comes() {
+        let script = Arc::new(Script(Mutex::new((vec![retryable(Some(20)); 3], Vec::new()))));
+        let closing = CancellationToken::new();
+        let retry = Retry::over(&exact(), script.clone(), closing.clone(), AtEnd::Leave);
+        let begun = Instant::now();
+        let batch = Batch { signal: Signal::Logs, body: bytes::Bytes::new(), items: 1 };
+        let (outcome, ()) = tokio::join!(retry.consume(batch.clone()), async { closing.cancel() });
+        assert_eq!((outcome, begun.elapsed()), (retryable(Some(20)), Duration::ZERO));
+        retry.consume(batch).await;
+        assert_eq!(script.0.lock().unwrap().1.len(), 2, "one attempt each");
     }
 
     #[tokio::test(start_paused = true)]

@@ -84,7 +84,7 @@ impl ProcessorConfig for Config {
             signal,
             next,
         });
-        let worker = tokio::spawn(run(shared.clone()));
+        let worker = tokio::spawn(context.watch(run(shared.clone())));
         Ok(Arc::new(Batcher { work: shared, worker: Mutex::new(Some(worker)) }))
     }
 }
@@ -170,7 +170,7 @@ impl Drop for Work {
 }
 
 /// Hands on until the buffer is closed and empty.
-async fn run(work: Arc<Work>) {
+async fn run(work: Arc<Work>) -> Result<(), String> {
     while let Some((trigger, batches)) = work.buffer.take().await {
         match trigger {
             Trigger::Size => work.metrics.by_size.add(1),
@@ -184,6 +184,7 @@ async fn run(work: Arc<Work>) {
         }
         work.buffer.done(items, bytes);
     }
+    Ok(())
 }
 
 impl Work {

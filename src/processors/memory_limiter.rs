@@ -10,7 +10,9 @@
 //! The soft limit is the limit minus the spike limit; above it every batch is answered [`Outcome::Overloaded`] and
 //! nothing is lost, as receivers pass that on to the sender. Percentages are of what the process may have: the
 //! machine's memory, or its control group's limit if that is less. The resident size is read when a batch comes and the
-//! last reading is older than `check_interval`: without batches there is nothing to refuse.
+//! last reading is older than `check_interval`, or so much has come since that it might say something else now: without
+//! batches there is nothing to refuse. The limit is kept if the receivers' `max_in_flight_size` fits between the soft limit
+//! and it.
 
 use std::{
     fs,
@@ -32,6 +34,9 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
+/// Of what is left up to the soft limit, this part may come before another reading: other pipelines take theirs, and a batch
+/// may be held in more than one form.
+const SHARE: u64 = 8;
 
 /// The configuration; the keys are the Collector's.
 #[derive(Clone, Debug, Deserialize)]
@@ -128,6 +133,8 @@ impl ProcessorConfig for Config {
 struct Reading {
     next_check: Option<Instant>,
     above: bool,
+    /// Bytes that may come before another reading.
+    room: u64,
 }
 
 struct Limiter {
@@ -160,7 +167,7 @@ impl Limiter {
             soft_limit: config.soft_limit(total),
             check_interval: config.check_interval,
             read,
-            reading: Mutex::new(Reading { next_check: None, above: false }),
+            reading: Mutex::new(Reading { next_check: None, above: false, room: 0 }),
             accepted: context.metrics.counter(accepted, "Items let through.", &labels),
             refused: context.metrics.counter(refused, "Items refused because memory is short.", &labels),
             component: context.component.clone(),
@@ -168,17 +175,19 @@ impl Limiter {
         }
     }
 
-    /// Whether the process is above its soft limit, by a reading no older than the interval.
-    fn above(&self) -> bool {
+    /// Whether the process is above its soft limit with `bytes` more, by a reading no older than the interval.
+    fn above(&self, bytes: u64) -> bool {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if reading.next_check.is_some_and(|next_check| now < next_check) {
+        if reading.next_check.is_some_and(|next_check| now < next_check) && (reading.above || bytes <= reading.room) {
+            reading.room = reading.room.saturating_sub(bytes);
             return reading.above;
         }
         reading.next_check = Some(now + self.check_interval);
         // A reading that fails says nothing new.
         let Some(resident) = (self.read)() else { return reading.above };
         let above = resident > self.soft_limit;
+        reading.room = self.soft_limit.saturating_sub(resident) / SHARE;
         if above != reading.above {
             let (resident_mib, soft_limit_mib) = (resident / MIB, self.soft_limit / MIB);
             if above {
@@ -199,7 +208,7 @@ impl Limiter {
 
 impl Consumer for Limiter {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
-        if self.above() {
+        if self.above(batch.body.len() as u64) {
             self.refused.add(batch.items as u64);
             return Box::pin(std::future::ready(Outcome::Overloaded { after: self.check_interval }));
         }

@@ -1,13 +1,9 @@
 //! Own telemetry over OTLP: from the configuration to the SDK's providers.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt::Display, path::Path, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{
@@ -19,13 +15,21 @@ use opentelemetry_sdk::{
     metrics::{PeriodicReader, SdkMeterProvider},
     trace::{BatchConfigBuilder as SpanBatch, BatchSpanProcessor, Sampler as SdkSampler, SdkTracerProvider},
 };
+use rustls::{ClientConfig, pki_types::ServerName};
 use tonic::{
     metadata::MetadataMap,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+    transport::{Channel, Endpoint},
 };
 
 use super::Metrics;
-use crate::config::{Compression, MetricsLevel, Otlp, Protocol, Sampler, Telemetry, Temporality};
+use crate::{
+    config::{Compression, MetricsLevel, Otlp, Protocol, Sampler, Telemetry, Temporality},
+    pipeline::component::{Context, Shared},
+    transport::{
+        dial::{Dial, To},
+        tls::client as tls,
+    },
+};
 
 /// What is left is sent within so long at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -213,44 +217,55 @@ impl Destination<'_> {
     }
 
     fn channel(&self, timeout: Duration) -> Result<Channel, PushError> {
-        let url = self.otlp.url();
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|error| self.error(error.to_string()))?;
-        let mut endpoint = endpoint.timeout(timeout).connect_timeout(timeout);
-        if url.starts_with("https://") {
-            let mut tls = ClientTlsConfig::new();
-            tls = match &self.otlp.certificate {
-                Some(path) => tls.ca_certificate(Certificate::from_pem(self.read(path)?)),
-                None => tls.with_native_roots(),
-            };
-            if let Some((certificate, key)) = self.identity() {
-                tls = tls.identity(Identity::from_pem(self.read(certificate)?, self.read(key)?));
-            }
-            endpoint = endpoint.tls_config(tls).map_err(|error| self.error(error.to_string()))?;
-        }
-        Ok(endpoint.connect_lazy())
+        let wrong = |error: &dyn Display| self.error(format!("endpoint: {error}"));
+        let url: Uri = self.otlp.url().parse().map_err(|error| wrong(&error))?;
+        let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+            return Err(wrong(&"is not a URL"));
+        };
+        let at = |scheme: &str, authority: &str| {
+            let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+            uri.map_err(|error| wrong(&error))
+        };
+        let (host, secure) = (authority.host(), scheme == "https");
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let to = To::Tcp(at("http", &format!("{host}:{port}"))?);
+        let tls = if secure {
+            let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            Some((self.tls(&[b"h2"])?, ServerName::try_from(name).map_err(|error| wrong(&error))?))
+        } else {
+            None
+        };
+        // TLS is the dial's business: the library must not try it again.
+        let endpoint = Endpoint::from(at("http", authority.as_str())?).origin(at(scheme, authority.as_str())?);
+        Ok(endpoint.timeout(timeout).connect_timeout(timeout).connect_with_connector_lazy(Dial::new(to, tls)))
     }
 
     fn client(&self, timeout: Duration) -> Result<Client, PushError> {
-        let wrong = |error: reqwest::Error| self.error(error.to_string());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls(&[b"h2", b"http/1.1"])?)
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
-            .default_headers(self.headers());
-        if let Some(path) = &self.otlp.certificate {
-            let certificates = reqwest::Certificate::from_pem_bundle(&self.read(path)?).map_err(wrong)?;
-            builder = builder.tls_certs_only(certificates);
-        }
-        if let Some((certificate, key)) = self.identity() {
-            let mut pem = self.read(certificate)?;
-            pem.extend(self.read(key)?);
-            builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(wrong)?);
-        }
-        Ok(Client { client: builder.build().map_err(wrong)?, runtime: tokio::runtime::Handle::current() })
+            .default_headers(self.headers())
+            .build()
+            .map_err(|error| self.error(error.to_string()))?;
+        Ok(Client { client, runtime: tokio::runtime::Handle::current() })
     }
 
-    fn identity(&self) -> Option<(&PathBuf, &PathBuf)> {
-        self.otlp.client_certificate.as_ref().zip(self.otlp.client_key.as_ref())
+    fn tls(&self, protocols: &[&[u8]]) -> Result<ClientConfig, PushError> {
+        let config = tls::Config {
+            ca_file: self.otlp.certificate.clone(),
+            cert_file: self.otlp.client_certificate.clone(),
+            key_file: self.otlp.client_key.clone(),
+            ..tls::Config::default()
+        };
+        let context = Context {
+            component: format!("service::telemetry::{}", self.place),
+            id: String::new(),
+            metrics: Metrics::default(),
+            shared: Shared::default(),
+            base: self.base.to_owned(),
+        };
+        config.config(protocols, &context).map_err(|error| self.error(error.reason))
     }
 
     fn headers(&self) -> HeaderMap {
@@ -263,10 +278,6 @@ impl Destination<'_> {
             }
         }
         headers
-    }
-
-    fn read(&self, path: &Path) -> Result<Vec<u8>, PushError> {
-        fs::read(self.base.join(path)).map_err(|error| self.error(format!("cannot read {}: {error}", path.display())))
     }
 
     fn error(&self, reason: String) -> PushError {

@@ -48,6 +48,7 @@ struct Plan {
     requests: u64,
     minutes: u64,
     description: &'static str,
+    signs: &'static [&'static str],
 }
 
 const PLANS: [Plan; 10] = [
@@ -59,6 +60,7 @@ const PLANS: [Plan; 10] = [
         requests: 1,
         minutes: 0,
         description: "search-flights asks STS who it is, lists the account's secrets and reads three of them",
+        signs: &["sts.", "secretsmanager."],
     },
     Plan {
         payload: Payload::Exfiltrate,
@@ -68,6 +70,7 @@ const PLANS: [Plan; 10] = [
         requests: 12,
         minutes: 15,
         description: "get-loyalty queries the customers table and posts the answers to an unknown host",
+        signs: &["example.net", "table/customers"],
     },
     Plan {
         payload: Payload::DumpTable,
@@ -77,6 +80,7 @@ const PLANS: [Plan; 10] = [
         requests: 1,
         minutes: 0,
         description: "confirm-booking scans its own bookings table sixty times in one invocation",
+        signs: &["dynamodb.Scan"],
     },
     Plan {
         payload: Payload::SkipPayment,
@@ -86,6 +90,7 @@ const PLANS: [Plan; 10] = [
         requests: 10,
         minutes: 18,
         description: "reserve-booking invokes confirm-booking itself, and nobody pays",
+        signs: &["confirm-booking", "queue/payments"],
     },
     Plan {
         payload: Payload::MoveLaterally,
@@ -95,6 +100,7 @@ const PLANS: [Plan; 10] = [
         requests: 1,
         minutes: 0,
         description: "notify-booking invokes admin-backoffice, never invoked before, and replaces its code",
+        signs: &["admin-backoffice", "UpdateFunctionCode"],
     },
     Plan {
         payload: Payload::Mine,
@@ -104,6 +110,7 @@ const PLANS: [Plan; 10] = [
         requests: 15,
         minutes: 20,
         description: "reserve-seat talks to a mining pool on port 3333 and computes for 12 to 14 seconds",
+        signs: &["example.org:3333"],
     },
     Plan {
         payload: Payload::ReadMetadata,
@@ -113,6 +120,7 @@ const PLANS: [Plan; 10] = [
         requests: 3,
         minutes: 5,
         description: "ingest-loyalty asks the metadata service at 169.254.169.254 for credentials",
+        signs: &["metadata service"],
     },
     Plan {
         payload: Payload::BypassPayment,
@@ -122,6 +130,7 @@ const PLANS: [Plan; 10] = [
         requests: 8,
         minutes: 12,
         description: "collect-payment records a payment without calling the payment API",
+        signs: &["payments.example"],
     },
     Plan {
         payload: Payload::Destroy,
@@ -131,6 +140,7 @@ const PLANS: [Plan; 10] = [
         requests: 1,
         minutes: 0,
         description: "cancel-booking deletes objects, a table and its log group",
+        signs: &["DeleteObjects", "DeleteTable", "DeleteLogGroup"],
     },
     Plan {
         payload: Payload::Peek,
@@ -140,6 +150,7 @@ const PLANS: [Plan; 10] = [
         requests: 1,
         minutes: 0,
         description: "search-flights reads one item of the loyalty table, as get-loyalty could; expected to be hard",
+        signs: &["table/loyalty"],
     },
 ];
 
@@ -185,6 +196,7 @@ pub fn plan(end: Nanos, rng: &mut Rng) -> (Vec<Attack>, Vec<Request>) {
             ends: last,
             invocations: Vec::new(),
             description: plan.description,
+            signs: plan.signs,
         }
     });
     (attacks.collect(), requests)

@@ -8,13 +8,18 @@ use super::{
     application::{ACCOUNT, Function, Op, REGION, Service, Trigger},
     invocation::{Failure, Line, Severity, Step},
     rng::{Rng, Uuid},
-    write::{
-        boolean,
-        field::{EVENT_ATTRIBUTES, LOG_ATTRIBUTES, SPAN_ATTRIBUTES as ATTRIBUTE},
-        fixed32, fixed64, int, list_of_one, nested, text, varint_field,
+};
+use crate::{
+    detect::observation::Nanos,
+    otlp::{
+        wire::put_bytes,
+        write::{
+            boolean,
+            field::{EVENT_ATTRIBUTES, LOG_ATTRIBUTES, SPAN_ATTRIBUTES as ATTRIBUTE},
+            fixed32, fixed64, int, list_of_one, nested, text, varint_field,
+        },
     },
 };
-use crate::{detect::observation::Nanos, otlp::wire::put_bytes};
 
 const CLIENT: u64 = 3;
 const PRODUCER: u64 = 4;

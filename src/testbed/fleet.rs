@@ -6,9 +6,14 @@ use super::{
     application::{ACCOUNT, Function, REGION},
     benign::{HOUR, MINUTE, Release},
     rng::Rng,
-    write::{field::RESOURCE_ATTRIBUTES as ATTRIBUTE, int, text},
 };
-use crate::{detect::observation::Nanos, otlp::time::rfc3339};
+use crate::{
+    detect::observation::Nanos,
+    otlp::{
+        time::rfc3339,
+        write::{field::RESOURCE_ATTRIBUTES as ATTRIBUTE, int, text},
+    },
+};
 
 /// An instance nobody called for this long is gone.
 const IDLE: Nanos = 9 * MINUTE;

@@ -6,14 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Delivery,
-    fleet::Instance,
-    write::{field, nested},
-};
+use super::{Delivery, fleet::Instance};
 use crate::{
     detect::observation::Nanos,
-    otlp::{Batch, Signal, wire::put_bytes},
+    otlp::{
+        Batch, Signal,
+        wire::put_bytes,
+        write::{field, nested},
+    },
 };
 
 /// How long the forwarder gathers.

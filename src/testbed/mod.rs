@@ -16,7 +16,6 @@ pub mod invocation;
 pub mod load;
 pub mod rng;
 pub mod truth;
-pub mod write;
 
 use std::{
     cmp::Reverse,
@@ -34,11 +33,10 @@ use self::{
     invocation::{Circumstances, Failure, Line, Run, Severity},
     load::{Journey, Load},
     rng::Rng,
-    write::field::ITEMS,
 };
 use crate::{
     detect::observation::Nanos,
-    otlp::{Batch, Signal},
+    otlp::{Batch, Signal, write::field::ITEMS},
 };
 
 /// 2026-11-09T00:00:00Z, a Monday.

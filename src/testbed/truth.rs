@@ -28,6 +28,8 @@ pub struct Attack {
     pub invocations: Vec<String>,
     /// What is done, for people.
     pub description: &'static str,
+    /// Names of which a good explanation has one.
+    pub signs: &'static [&'static str],
 }
 
 /// A change or disturbance that should not page anybody.

@@ -1,4 +1,4 @@
-# What the three scripts in this folder share. Sourced, not run.
+# What the scripts in this folder share. Sourced, not run.
 #
 # Each script makes one temporary folder ($work), starts what it needs with `start`, waits with `wait_for` (never a
 # fixed sleep: a poll with a deadline) and ends with one line that says what was proven. Whatever was started is

@@ -2,8 +2,11 @@
 //!
 //! Each test file uses its own part of this.
 #![allow(dead_code, reason = "every test binary compiles this module and uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test says more by failing where it stands")]
 
+pub mod certificates;
 pub mod input;
+pub mod ledger;
 pub mod sink;
 
 use std::{
@@ -51,8 +54,22 @@ impl Gateway {
         Self::start_in(directory, config, &[]).await
     }
 
+    /// The same with variables in its environment.
+    pub async fn start_with(config: &str, variables: &[(&str, &str)]) -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), config, &[], variables).await
+    }
+
     /// The same in a given directory, with further arguments.
     pub async fn start_in(directory: tempfile::TempDir, config: &str, arguments: &[&str]) -> Self {
+        Self::launch(directory, config, arguments, &[]).await
+    }
+
+    async fn launch(
+        directory: tempfile::TempDir,
+        config: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let path = directory.path().join("config.yaml");
         std::fs::write(&path, config).unwrap();
         // Readers say themselves where they listen.
@@ -63,6 +80,7 @@ impl Gateway {
             .args(["--set", "service.telemetry.logs.encoding=json"])
             .args(address.iter().filter(|_| !config.contains("readers:")))
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(directory.path())
             .stderr(Stdio::piped())
             .spawn()
@@ -143,6 +161,25 @@ impl Gateway {
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually("the gateway ends", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// SIGKILL, then the directory.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }
 
     /// SIGTERM, then the directory, so that another gateway can go on in it.

@@ -22,13 +22,14 @@ use crate::{
     otlp::{Batch, Signal},
     pipeline::{
         Boxed, Consumer, Next, Outcome,
-        component::{Context, ExporterConfig as _, Outputs, ReceiverConfig as _, Running, Shared, StartError},
+        component::{Context, ExporterConfig as _, Outputs, ReceiverConfig as _, Route, Running, Shared, StartError},
         queue, retry,
     },
     receivers::otlp,
     registry::Plan,
     service::Service,
     telemetry::Metrics,
+    transport::address::Address,
 };
 
 /// The newcomer's configuration.
@@ -154,13 +155,12 @@ impl Drop for Directory {
 }
 
 async fn start_sink(heard: Arc<Heard>) -> Result<(Box<dyn Running>, SocketAddr), StartError> {
-    let grpc = otlp::GrpcConfig { endpoint: Endpoint::localhost(0), ..otlp::GrpcConfig::default() };
+    let grpc = otlp::GrpcConfig { endpoint: Address::Tcp(Endpoint::localhost(0)), ..otlp::GrpcConfig::default() };
     let protocols = otlp::Protocols { grpc: Toggle::On(grpc), http: Toggle::Off };
     let config = otlp::Config { protocols, ..otlp::Config::default() };
     let (outputs, context) = (Outputs::default(), context(SINK));
-    for signal in Signal::ALL {
-        outputs.set(signal, Some(heard.clone()));
-    }
+    let route = |signal: Signal| Route { signal, pipeline: signal.name().to_owned(), head: heard.clone() };
+    outputs.connect(Signal::ALL.map(route).into());
     let running = config.start(outputs, &context).await?;
     let address = context.shared.get::<SocketAddr>(&format!("{SINK} grpc"));
     let address = address.ok_or_else(|| context.error("does not say where it listens"))?;

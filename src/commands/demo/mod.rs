@@ -5,10 +5,10 @@
 //! printed as they come out of the gateway; at the end they are held against what is known to have happened. Only the
 //! scoring knows the truth; the gateway knows what any gateway would.
 
-mod alert;
+pub(super) mod alert;
 mod gateway;
 mod report;
-mod score;
+pub(super) mod score;
 mod screen;
 
 use std::{
@@ -157,15 +157,15 @@ fn nothing_lost(sent: &Sent, said: &Said) -> Result<(), Failure> {
     Ok(())
 }
 
-fn create(path: &Path) -> Result<std::fs::File, Failure> {
+pub(super) fn create(path: &Path) -> Result<std::fs::File, Failure> {
     std::fs::File::create(path).map_err(|error| unwritable(path, &error))
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::Usage(format!("cannot write {}: {error}", path.display()))
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(super) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 1000.0 => Ok(value),
         _ => Err("must be a number above 0, at most 1000".to_owned()),

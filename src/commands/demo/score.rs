@@ -25,6 +25,8 @@ pub struct Score {
     pub benign: Vec<BenignJudged>,
     /// All of them, whether or not something benign was going on.
     pub false_pages: u64,
+    /// Places of the alerts that made them.
+    pub false_alerts: Vec<usize>,
 }
 
 /// Judges `alerts`, which are in the order they came.
@@ -32,18 +34,18 @@ pub fn score(alerts: &[Alert], truth: &Truth) -> Score {
     let attacks = truth.attacks.iter().map(|attack| judge(attack, alerts)).collect();
     let mut benign: Vec<BenignJudged> =
         truth.benign.iter().map(|benign| BenignJudged { id: benign.id.to_owned(), false_pages: 0 }).collect();
-    let mut false_pages = 0;
-    for page in first_pages(alerts) {
+    let mut false_alerts = Vec::new();
+    for (place, page) in first_pages(alerts) {
         if truth.attacks.iter().any(|attack| belongs(page, attack)) {
             continue;
         }
-        false_pages += 1;
+        false_alerts.push(place);
         let during = truth.benign.iter().position(|benign| holds(benign, page));
         if let Some(judged) = during.and_then(|index| benign.get_mut(index)) {
             judged.false_pages += 1;
         }
     }
-    Score { attacks, benign, false_pages }
+    Score { attacks, benign, false_pages: false_alerts.len() as u64, false_alerts }
 }
 
 fn judge(attack: &Attack, alerts: &[Alert]) -> AttackFound {
@@ -62,10 +64,10 @@ fn judge(attack: &Attack, alerts: &[Alert]) -> AttackFound {
 }
 
 /// The first alert of each incident that makes it a page.
-fn first_pages(alerts: &[Alert]) -> impl Iterator<Item = &Alert> {
+fn first_pages(alerts: &[Alert]) -> impl Iterator<Item = (usize, &Alert)> {
     let mut seen = HashSet::new();
-    let pages = alerts.iter().filter(|alert| alert.tier == Tier::Page && alert.calls_for_attention());
-    pages.filter(move |alert| seen.insert(alert.incident.as_str()))
+    let pages = alerts.iter().enumerate().filter(|(_, alert)| alert.tier == Tier::Page && alert.calls_for_attention());
+    pages.filter(move |(_, alert)| seen.insert(alert.incident.as_str()))
 }
 
 fn belongs(alert: &Alert, attack: &Attack) -> bool {
@@ -96,6 +98,7 @@ mod tests {
             ends,
             invocations: invocations.iter().map(|id| (*id).to_owned()).collect(),
             description: "",
+            signs: &[],
         };
         Truth {
             attacks: vec![

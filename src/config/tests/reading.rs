@@ -212,6 +212,34 @@ fn a_processor_may_feed_a_logs_pipeline_and_only_that() {
     assert!(fed.to_string().contains("fed its own output"), "{fed}");
 }
 
+/// Scenario: two connectors lead from a pipeline to another and back.
+/// Guarantees: refused once, with the whole circle.
+#[test]
+fn pipelines_that_feed_themselves_are_named() {
+    let circle = "    traces/a: {receivers: [otlp, back], exporters: [there]}
+    traces/b: {receivers: [there], exporters: [back, debug]}
+connectors: {there: , back: }\n";
+    let (_, problems) = read(&(GOOD.to_owned() + circle));
+    let said = problems.to_string();
+    assert!(said.contains("traces/a → connector there → traces/b → connector back → traces/a"), "{said}");
+    assert_eq!(said.matches("its own output").count(), 1, "{said}");
+}
+
+#[test]
+fn pipelines_come_after_all_that_lead_to_them() {
+    let chain = "    logs/c: {receivers: [second, batch], exporters: [debug]}
+    logs/b: {receivers: [first], exporters: [second]}
+    logs/a: {receivers: [otlp], processors: [batch], exporters: [first, second]}
+connectors: {first: , second: }\n";
+    let (root, problems) = read(&(GOOD.to_owned() + chain));
+    assert!(problems.is_empty(), "{problems}");
+    let order: Vec<String> = root.service.in_order().unwrap().iter().map(|one| one.id.to_string()).collect();
+    let place = |name: &str| order.iter().position(|one| one == name).unwrap();
+    assert_eq!(order.len(), root.service.pipelines.len());
+    assert!(place("logs/a") < place("logs/b") && place("logs/b") < place("logs/c"), "{order:?}");
+    assert!(place("traces") < place("logs/c"), "batch is in traces too: {order:?}");
+}
+
 #[test]
 fn a_connector_must_be_both_ends() {
     let with = |pipelines: &str| GOOD.to_owned() + pipelines + "connectors: {count: }\n";

@@ -69,9 +69,9 @@ impl Backend {
         let otlp = otlp_grpc::Config { endpoint: endpoint.to_owned(), ..otlp.clone() };
         let send = counted(otlp.sender(&context)?, &context);
         let (standing, closing) = (Arc::<Standing>::default(), CancellationToken::new());
-        let next = Retry::over(&otlp.retry_on_failure, send, closing.clone());
+        let next = Retry::over(&otlp.retry_on_failure, send, closing.clone(), otlp.sending_queue.at_end());
         let gate = Arc::new(Gate { next, router, standing: standing.clone(), component: context.component.clone() });
-        let node = Queue::over(&otlp.sending_queue, gate, closing, &context);
+        let node = Queue::over(&otlp.sending_queue, gate, closing, &context)?;
         let hash = hash_from(0, endpoint.as_bytes());
         Ok(Arc::new(Self { endpoint: endpoint.to_owned(), id: context.id, node, hash, standing }))
     }

@@ -28,16 +28,16 @@ pub struct Listener {
     stop: CancellationToken,
 }
 
-/// The listener at an endpoint, if there is one.
+/// The listener of an exporter at an endpoint, if there is one.
 type Known = Mutex<Weak<Listener>>;
 
 impl Listener {
-    /// The listener at `endpoint`; a new one begins by showing `shelf`.
+    /// The component's listener at `endpoint`; a new one begins by showing `shelf`.
     pub fn at(endpoint: &Endpoint, shelf: &Arc<Shelf>, context: &Context) -> Result<Arc<Self>, StartError> {
-        let name = format!("exporters::prometheus::{endpoint}");
+        let name = format!("exporters::prometheus::{endpoint} of {}", context.component);
         let known = context.shared.get::<Known>(&name);
         let running = known.and_then(|known| known.lock().unwrap_or_else(PoisonError::into_inner).upgrade());
-        if let Some(listener) = running.filter(|_| endpoint.port != 0) {
+        if let Some(listener) = running {
             return Ok(listener);
         }
         let host = if endpoint.host.is_empty() { "0.0.0.0" } else { &endpoint.host };
@@ -61,12 +61,8 @@ impl Listener {
         };
         let router = Router::new().route("/metrics", get(answer));
         let stopped = listener.stop.clone().cancelled_owned();
-        let component = context.component.clone();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stopped).await {
-                tracing::warn!(component, %error, "metrics are no longer served");
-            }
-        });
+        let serving = async move { axum::serve(socket, router).with_graceful_shutdown(stopped).await };
+        tokio::spawn(context.watch(async { serving.await.map_err(|error| error.to_string()) }));
         Ok(listener)
     }
 

@@ -81,13 +81,13 @@ async fn only_whom_the_configuration_trusts_gets_telemetry() {
     let cert_file = write(directory.path(), "client.pem", &certificate.pem());
     let key_file = write(directory.path(), "client.key", &key.serialize_pem());
     let client = format!("ca_file: {ca}, cert_file: {cert_file}, key_file: {key_file}");
-    let (grpc, both): (&[bool], &[bool]) = (&[true], &[true, false]);
+    let both: &[bool] = &[true, false];
     #[rustfmt::skip]
     let table = [
         ("our authority",                   both, "localhost", false, format!("ca_file: {ca}"), true),
         ("another authority",               both, "localhost", false, format!("ca_file: {other}"), false),
         ("another name",                    both, "elsewhere", false, format!("ca_file: {ca}"), false),
-        ("another name, which is expected", grpc, "elsewhere", false, format!("ca_file: {ca}, server_name_override: elsewhere"), true),
+        ("another name, which is expected", both, "elsewhere", false, format!("ca_file: {ca}, server_name_override: elsewhere"), true),
         ("anybody",                         both, "elsewhere", false, "insecure_skip_verify: true".to_owned(), true),
         ("we must show a certificate",      both, "localhost", true, client, true),
         ("but have none",                   both, "localhost", true, format!("ca_file: {ca}"), false),

@@ -34,19 +34,22 @@ async fn tells_the_truth_about_every_pipeline() {
         ("starting",  &[("traces", State::Ready), ("logs", State::Starting)], 503, r#"{"logs":{"status":"starting"},"traces":{"status":"ready"}}"#),
         ("ready",     &[("traces", State::Ready), ("logs", State::Ready)],    200, r#"{"logs":{"status":"ready"},"traces":{"status":"ready"}}"#),
         ("degraded",  &[("traces", degraded())],                              503, r#"{"traces":{"status":"degraded","reason":"the queue of otlp_grpc is full"}}"#),
+        ("failed",    &[("traces", State::Failed("batch: it panicked".to_owned()))], 503, r#"{"traces":{"status":"failed","reason":"batch: it panicked"}}"#),
         ("stopping",  &[("traces", State::Stopping)],                         503, r#"{"traces":{"status":"stopping"}}"#),
     ];
     for (row, states, status, pipelines) in table {
-        health.clear();
-        for (pipeline, state) in *states {
-            health.set(pipeline, state.clone());
-        }
+        health.set(states.iter().map(|(pipeline, state)| ((*pipeline).to_owned(), state.clone(), Vec::new())));
         let (found, body) = get(running.address, "/health").await;
         assert_eq!(found, *status, "{row}");
         let says = if *status == 200 { "Server available" } else { "Server not available" };
         assert!(body.starts_with(&format!("{{\"status\":\"{says}\",\"upSince\":\"20")), "{row}: {body}");
         assert!(body.ends_with(&format!("\"uptime\":\"0s\",\"pipelines\":{pipelines}}}")), "{row}: {body}");
     }
+    health.set([("traces".to_owned(), State::Ready, Vec::new())]);
+    health.failed("extension zpages", "it panicked".to_owned());
+    let (found, body) = get(running.address, "/health").await;
+    assert_eq!(found, 503, "a component outside of all pipelines");
+    assert!(body.ends_with(r#""failed":{"extension zpages":"it panicked"}}"#), "{body}");
     assert_eq!(get(running.address, "/").await.0, 404);
     running.stop().await;
     assert!(TcpStream::connect(running.address).await.is_err(), "stopped means closed");

@@ -68,7 +68,7 @@ impl Pages {
         let states = self.health.states();
         for (id, components) in self.health.pipelines() {
             let (state, why) = match states.get(&id) {
-                Some(State::Degraded(why)) => ("degraded", why.as_str()),
+                Some(state @ (State::Degraded(why) | State::Failed(why))) => (state.name(), why.as_str()),
                 Some(state) => (state.name(), ""),
                 None => ("unknown", ""),
             };
@@ -91,9 +91,11 @@ impl Pages {
     /// `/debug/extensionz`.
     pub fn extensions(&self) -> String {
         let mut page = Page::new("Extensions");
-        page.table(&["Extension"]);
+        page.table(&["Extension", "Why it works no more"]);
+        let failures = self.health.failures();
         for extension in self.health.extensions() {
-            page.row([(extension.as_str(), false)]);
+            let why = failures.get(&format!("extension {extension}")).map_or("", String::as_str);
+            page.row([(extension.as_str(), false), (why, true)]);
         }
         page.end();
         page.finish()

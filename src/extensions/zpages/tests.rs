@@ -1,12 +1,17 @@
 use super::*;
-use crate::pipeline::{health::State, probe};
+use crate::pipeline::{
+    health::{Health, State},
+    probe,
+};
 
 fn pages(context: &Context) -> Pages {
     let health = Arc::new(Health::default());
-    health.set("traces", State::Ready);
-    health.made_of("traces", vec!["receiver otlp".into(), "exporter otlp_grpc/<script>".into()]);
-    health.set("logs", State::Ready);
-    health.made_of("logs", vec!["receiver otlp".into(), "exporter debug".into()]);
+    let pipeline = |id: &str, exporter: &str| {
+        (id.to_owned(), State::Ready, vec!["receiver otlp".to_owned(), format!("exporter {exporter}")])
+    };
+    health.set([pipeline("traces", "otlp_grpc/<script>"), pipeline("logs", "debug"), pipeline("metrics", "file")]);
+    health.failed("exporter file", "it panicked".into());
+    health.failed("extension health_check", "no more descriptors".into());
     health.trouble("exporter otlp_grpc/<script>", Some("connection refused".into()));
     health.started(vec!["zpages".into(), "health_check".into()]);
     Pages { health, metrics: context.metrics.clone(), since: Instant::now() }
@@ -23,10 +28,10 @@ fn each_page_says_what_it_is_about_and_no_name_becomes_markup() {
     let pages = pages(&context);
     #[rustfmt::skip]
     let table = [
-        (pages.service(), [env!("CARGO_PKG_VERSION"), "<td>spans</td><td class=\"n\">12</td>", "Uptime"]),
-        (pages.pipelines(), ["<span class=\"good\">ready</span>", "connection refused", "exporter otlp_grpc/&lt;script&gt;<br>"]),
-        (pages.extensions(), ["zpages", "health_check", "Extensions"]),
-        (pages.trace(), ["<td>otlp_grpc/&lt;script&gt;</td><td class=\"n\">–</td><td class=\"n\">3</td><td class=\"n\">1000</td>", "Latest warnings", "Processor"]),
+        (pages.service(), [env!("CARGO_PKG_VERSION"), "<td>spans</td><td class=\"n\">12</td>", "Uptime", "Resident memory"]),
+        (pages.pipelines(), ["<span class=\"good\">ready</span>", "connection refused", "exporter otlp_grpc/&lt;script&gt;<br>", "failed</span> exporter file: it panicked"]),
+        (pages.extensions(), ["zpages", "health_check", "Extensions", "no more descriptors"]),
+        (pages.trace(), ["<td>otlp_grpc/&lt;script&gt;</td><td class=\"n\">–</td><td class=\"n\">3</td><td class=\"n\">1000</td>", "Latest warnings", "Processor", "Exporter"]),
     ];
     for (page, expected) in table {
         for text in expected {

@@ -10,7 +10,11 @@ mod step;
 use serde::Deserialize;
 
 pub use self::step::Steps;
-use crate::config::{Check, Report};
+use crate::{
+    config::{Check, Report},
+    otlp::any_value::from_json,
+    pattern,
+};
 
 /// One entry of the list.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -22,6 +26,8 @@ pub struct Action {
     pub value: Option<serde_json::Value>,
     /// `insert`, `update`, `upsert`: the attribute to take the value from.
     pub from_attribute: String,
+    /// `insert`, `update`, `upsert`: the value if that attribute is not there.
+    pub default_value: Option<serde_json::Value>,
     /// `delete`, `hash`: which keys; `extract`: what to look for in the value.
     pub pattern: String,
     /// What to do; required.
@@ -108,8 +114,11 @@ impl Check for Action {
             report.error("key", format!("{name} needs a key"));
         }
         let sources = usize::from(self.value.is_some()) + usize::from(!self.from_attribute.is_empty());
-        if verb.sets() && sources != 1 {
+        if verb.sets() && (sources > 1 || sources == 0 && self.default_value.is_none()) {
             report.error("", format!("{name} needs either value or from_attribute"));
+        }
+        if self.value.is_some() && self.default_value.is_some() {
+            report.warning("default_value", "does nothing: `value` is always there");
         }
         if verb == Verb::Extract && self.pattern.is_empty() {
             report.error("pattern", "extract needs a pattern").hint("such as ^/orders/(?P<order_id>[^/]+)");
@@ -121,6 +130,7 @@ impl Check for Action {
         let unused = [
             ("value",          self.value.is_some(),            verb.sets()),
             ("from_attribute", !self.from_attribute.is_empty(), verb.sets()),
+            ("default_value",  self.default_value.is_some(),    verb.sets()),
             ("pattern",        !self.pattern.is_empty(),        verb.by_pattern() || verb == Verb::Extract),
             ("converted_type", self.converted_type.is_some(),   verb == Verb::Convert),
         ];
@@ -130,12 +140,14 @@ impl Check for Action {
             }
         }
         self.check_pattern(verb, report);
-        if let Some(value) = &self.value
-            && convert::from_json(value).is_none()
-        {
-            report
-                .error("value", "holds a number that no attribute can hold")
-                .hint("whole numbers have 64 bits, signed");
+        for (key, value) in [("value", &self.value), ("default_value", &self.default_value)] {
+            if let Some(value) = value
+                && from_json(value).is_none()
+            {
+                report
+                    .error(key, "holds a number that no attribute can hold")
+                    .hint("whole numbers have 64 bits, signed");
+            }
         }
     }
 }
@@ -145,7 +157,7 @@ impl Action {
         if self.pattern.is_empty() {
             return;
         }
-        match regex_lite::Regex::new(&self.pattern) {
+        match pattern::compile(&self.pattern) {
             Err(error) => {
                 report.error("pattern", format!("is not a regular expression: {error}"));
             }

@@ -4,15 +4,19 @@
 
 use std::borrow::Cow;
 
-use regex_lite::Regex;
+use regex::Regex;
 
 use super::{
     Action, Target, Verb,
-    convert::{converted, from_json, hashed, text},
+    convert::{converted, hashed},
 };
-use crate::otlp::{
-    edit::{Patch, PatchValue},
-    view::{self, AnyValue},
+use crate::{
+    otlp::{
+        any_value::{from_json, text},
+        edit::{Patch, PatchValue},
+        view::{self, AnyValue},
+    },
+    pattern,
 };
 
 /// Where a value comes from.
@@ -20,8 +24,8 @@ use crate::otlp::{
 enum Source {
     /// A serialised `AnyValue`.
     Given(Vec<u8>),
-    /// The attribute with this key.
-    Attribute(String),
+    /// The attribute with this key; if it is not there, the other, serialised.
+    Attribute(String, Option<Vec<u8>>),
 }
 
 #[derive(Clone, Debug)]
@@ -63,18 +67,20 @@ impl Steps {
 impl Step {
     fn new(action: &Action) -> Result<Self, String> {
         let key = action.key.clone();
-        let regex = || Regex::new(&action.pattern).map_err(|error| format!("pattern: {error}"));
-        let pattern = || if action.pattern.is_empty() { Ok(None) } else { regex().map(Some) };
+        let regex = || pattern::compile(&action.pattern).map_err(|error| format!("pattern: {error}"));
+        let optional = || if action.pattern.is_empty() { Ok(None) } else { regex().map(Some) };
         Ok(match action.action.ok_or("an action is missing")? {
             verb @ (Verb::Insert | Verb::Update | Verb::Upsert) => {
-                let source = match &action.value {
-                    Some(value) => Source::Given(from_json(value).ok_or("a number is too large")?),
-                    None => Source::Attribute(action.from_attribute.clone()),
+                let serialised = |value| from_json(value).ok_or("a number is too large");
+                let default = action.default_value.as_ref();
+                let source = match action.value.as_ref().or(default.filter(|_| action.from_attribute.is_empty())) {
+                    Some(value) => Source::Given(serialised(value)?),
+                    None => Source::Attribute(action.from_attribute.clone(), default.map(serialised).transpose()?),
                 };
                 Self::Set { key, source, if_there: verb != Verb::Insert, if_absent: verb != Verb::Update }
             }
-            Verb::Delete => Self::Delete { key, pattern: pattern()? },
-            Verb::Hash => Self::Hash { key, pattern: pattern()? },
+            Verb::Delete => Self::Delete { key, pattern: optional()? },
+            Verb::Hash => Self::Hash { key, pattern: optional()? },
             Verb::Extract => {
                 let pattern = regex()?;
                 let groups = pattern.capture_names().flatten().map(str::to_owned).collect();
@@ -93,7 +99,9 @@ impl Step {
                 }
                 let value = match source {
                     Source::Given(value) => Some(Cow::Borrowed(value.as_slice())),
-                    Source::Attribute(from) => attributes.get(from.as_bytes()),
+                    Source::Attribute(from, default) => {
+                        attributes.get(from.as_bytes()).or(default.as_deref().map(Cow::Borrowed))
+                    }
                 };
                 if let Some(value) = value {
                     attributes.put(key.as_bytes(), Some(value));

@@ -19,8 +19,9 @@ use crate::{
     },
     incidents::{Change, ChangeKind, record},
     pipeline::{
-        Batch, Next,
-        component::{Context, StartError},
+        Batch,
+        component::{Context, Outputs, StartError},
+        health::Health,
     },
     telemetry::{Counter, Gauge, Metrics},
 };
@@ -63,7 +64,7 @@ impl Core {
         }
         let core = Arc::new(Self::new(config, context)?);
         context.shared.put(&context.component, core.clone());
-        tokio::spawn(keep_time(Arc::downgrade(&core)));
+        tokio::spawn(context.watch(keep_time(Arc::downgrade(&core), context.health())));
         Ok(core)
     }
 
@@ -88,7 +89,7 @@ impl Core {
             scored: context.metrics.counter(SCORED, "Invocations scored.", &labels),
             opened: [opened(Tier::Page), opened(Tier::Queue)],
         };
-        let outbox = Outbox::new(&context.component, dropped);
+        let outbox = Outbox::new(context, dropped);
         Ok(Self { mind: Mutex::new(mind), outbox, state, gauges, component: context.component.clone() })
     }
 
@@ -103,8 +104,8 @@ impl Core {
     }
 
     /// Where incidents go from now on.
-    pub fn send_alerts_to(&self, alerts: Option<Next>) {
-        self.outbox.send_to(alerts);
+    pub fn send_alerts_to(&self, outputs: Outputs) {
+        self.outbox.send_to(outputs);
     }
 
     /// Learns from a request, raises what is to be raised, and says what to write onto its records.
@@ -175,15 +176,18 @@ impl Core {
 }
 
 /// Ticks and saves for as long as the core lives.
-async fn keep_time(core: Weak<Core>) {
+async fn keep_time(core: Weak<Core>, health: Arc<Health>) -> Result<(), String> {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut saved = Instant::now();
     loop {
         ticks.tick().await;
-        let Some(core) = core.upgrade() else { return };
+        let Some(core) = core.upgrade() else { return Ok(()) };
         let ticked = core.clone();
-        let _ = tokio::task::spawn_blocking(move || ticked.tick()).await;
+        if let Err(error) = tokio::task::spawn_blocking(move || ticked.tick()).await {
+            // Telemetry passes all the same, and the next tick may do what this one could not.
+            health.failed(&core.component, format!("its clock broke down: {error}"));
+        }
         if saved.elapsed() >= SAVE_EVERY {
             core.save().await;
             saved = Instant::now();

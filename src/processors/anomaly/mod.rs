@@ -33,7 +33,7 @@ use crate::{
     otlp::{Signal, edit::edit},
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
-        component::{Context, ProcessorConfig, StartError},
+        component::{Context, Outputs, ProcessorConfig, Running, StartError},
     },
 };
 
@@ -85,9 +85,10 @@ impl ProcessorConfig for Config {
         Ok(Arc::new(Anomaly { core, annotated: self.annotate, next }))
     }
 
-    fn attach(&self, alerts: Option<Next>, context: &Context) -> Result<(), StartError> {
-        Core::shared(self, context)?.send_alerts_to(alerts);
-        Ok(())
+    fn source(&self, outputs: Outputs, context: &Context) -> Result<Option<Box<dyn Running>>, StartError> {
+        let core = Core::shared(self, context)?;
+        core.send_alerts_to(outputs);
+        Ok(Some(Box::new(Alerts(core))))
     }
 
     fn extensions(&self) -> Vec<(&'static str, &str)> {
@@ -118,9 +119,14 @@ impl Consumer for Anomaly {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(self.take(batch))
     }
+}
 
-    fn drain(&self) -> Boxed<'_, ()> {
-        Box::pin(self.core.drain())
+/// What all nodes of one id share, until the end.
+struct Alerts(Arc<Core>);
+
+impl Running for Alerts {
+    fn stop(&self) -> Boxed<'_, ()> {
+        Box::pin(self.0.drain())
     }
 }
 

@@ -6,7 +6,11 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    pipeline::{Batch, Next, Outcome},
+    otlp::Signal,
+    pipeline::{
+        Batch, Next, Outcome,
+        component::{Context, Outputs},
+    },
     telemetry::Counter,
 };
 
@@ -24,29 +28,30 @@ enum Item {
 /// The queue's entrance.
 pub struct Outbox {
     items: mpsc::Sender<Item>,
-    to: Arc<ArcSwapOption<Next>>,
+    to: Arc<ArcSwapOption<Outputs>>,
     dropped: Counter,
     component: String,
 }
 
 impl Outbox {
     /// An outbox without a destination; its task ends when the outbox is dropped.
-    pub fn new(component: &str, dropped: Counter) -> Self {
+    pub fn new(context: &Context, dropped: Counter) -> Self {
+        let component = &context.component;
         let (items, queue) = mpsc::channel(WAITING);
         let to = Arc::new(ArcSwapOption::empty());
-        tokio::spawn(carry(queue, to.clone(), dropped.clone(), component.to_owned()));
-        Self { items, to, dropped, component: component.to_owned() }
+        tokio::spawn(context.watch(carry(queue, to.clone(), dropped.clone(), component.clone())));
+        Self { items, to, dropped, component: component.clone() }
     }
 
     /// Where alerts go from now on.
-    pub fn send_to(&self, next: Option<Next>) {
-        self.to.store(next.map(Arc::new));
+    pub fn send_to(&self, outputs: Outputs) {
+        self.to.store(Some(Arc::new(outputs)));
     }
 
     /// Puts alerts in. When the queue is full they are lost, and that is said.
     pub fn put(&self, alerts: Batch) {
         let count = alerts.items as u64;
-        if self.to.load().is_some() && self.items.try_send(Item::Alerts(alerts)).is_err() {
+        if destination(&self.to).is_some() && self.items.try_send(Item::Alerts(alerts)).is_err() {
             self.dropped.add(count);
             tracing::error!(component = self.component, count, "alerts dropped: too many wait for their destination");
         }
@@ -61,7 +66,17 @@ impl Outbox {
     }
 }
 
-async fn carry(mut queue: mpsc::Receiver<Item>, to: Arc<ArcSwapOption<Next>>, dropped: Counter, component: String) {
+/// The pipelines that take alerts now.
+fn destination(to: &ArcSwapOption<Outputs>) -> Option<Next> {
+    to.load().as_ref()?.get(Signal::Logs)
+}
+
+async fn carry(
+    mut queue: mpsc::Receiver<Item>,
+    to: Arc<ArcSwapOption<Outputs>>,
+    dropped: Counter,
+    component: String,
+) -> Result<(), String> {
     while let Some(item) = queue.recv().await {
         match item {
             Item::Alerts(alerts) => deliver(alerts, &to, &dropped, &component).await,
@@ -70,13 +85,14 @@ async fn carry(mut queue: mpsc::Receiver<Item>, to: Arc<ArcSwapOption<Next>>, dr
             }
         }
     }
+    Ok(())
 }
 
-async fn deliver(alerts: Batch, to: &ArcSwapOption<Next>, dropped: &Counter, component: &str) {
+async fn deliver(alerts: Batch, to: &ArcSwapOption<Outputs>, dropped: &Counter, component: &str) {
     let mut pause = FIRST_PAUSE;
     loop {
         // Looked up for every attempt: a reload may have changed the pipeline.
-        let Some(next) = to.load_full() else { return };
+        let Some(next) = destination(to) else { return };
         let hint = match next.consume(alerts.clone()).await {
             Outcome::Accepted => return,
             Outcome::Partial { rejected, message } => return refused(rejected, &message, dropped, component),

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use super::{Config, Model};
 use crate::{
-    extensions::file_storage::{Store, StoreError},
     incidents::Incidents,
     pipeline::component::{Context, StartError},
+    store::{Store, StoreError},
 };
 
 /// Key of the record of open incidents; the detector's keys are hexadecimal.

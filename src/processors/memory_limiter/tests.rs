@@ -42,6 +42,20 @@ async fn refuses_above_the_soft_limit_and_looks_again_after_the_interval() {
     assert!(text.contains("otelcol_processor_refused_log_records{processor=\"memory_limiter\"} 20"), "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flood_within_the_interval_is_noticed() {
+    static RESIDENT: AtomicU64 = AtomicU64::new(40);
+    let config = Config { limit_mib: Some(100), ..Config::default() };
+    let context = probe::context("memory_limiter", Path::new(""));
+    let read = || Some(RESIDENT.load(Ordering::Relaxed) * MIB);
+    let limiter = Limiter::new(&config, 0, read, Signal::Logs, Script::new([]), &context);
+    let mut accepted = 0;
+    while limiter.consume(Batch { body: Bytes::from(vec![0; 1 << 20]), ..batch() }).await == Outcome::Accepted {
+        accepted = RESIDENT.fetch_add(1, Ordering::Relaxed);
+    }
+    assert!((70..=85).contains(&accepted), "{accepted} MiB");
+}
+
 #[test]
 fn the_soft_limit_is_the_limit_less_the_spike_limit() {
     let total = 1000 * MIB;

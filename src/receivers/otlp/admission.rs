@@ -29,6 +29,12 @@ impl Admission {
 }
 
 impl Admitted {
+    /// Whether `bytes` in all could be held now. An announcement holds nothing: it costs its sender nothing either.
+    pub fn could_hold(&self, bytes: usize) -> bool {
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        bytes.saturating_sub(held) <= self.room.available_permits()
+    }
+
     /// Holds at least `bytes` in all; `false` when there is no room now.
     pub fn hold(&mut self, bytes: usize) -> bool {
         let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
@@ -58,5 +64,9 @@ mod tests {
         drop(first);
         assert!(second.hold(100));
         assert!(!second.hold(101), "never more than the limit");
+        let third = admission.begin();
+        assert!(!third.could_hold(1));
+        drop(second);
+        assert!(third.could_hold(100) && !third.could_hold(101));
     }
 }

@@ -3,9 +3,10 @@
 //! Reads within limits, decompresses within limits, transcodes JSON, checks framing, depth and UTF-8 once. Everything
 //! behind it may trust the bytes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -22,6 +23,7 @@ use crate::{
         outcome::Refusal,
     },
     telemetry::{Counter, Metrics},
+    transport::auth,
 };
 
 /// What the sender will hear: an outcome of the pipelines, or a refusal at the door.
@@ -29,6 +31,8 @@ pub type Heard = Result<Outcome, Refusal>;
 
 /// A sender that is slower than this with its body is not waited for.
 const BODY_DEADLINE: Duration = Duration::from_mins(1);
+/// Nor one that pauses for so long.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// When the gateway is full, senders are asked to come back after this.
 const COME_BACK: Duration = Duration::from_secs(1);
 /// Bodies from here on are checked off the I/O threads: they would hold one for more than half a millisecond.
@@ -52,6 +56,8 @@ pub struct Door {
     outputs: Outputs,
     admission: Admission,
     max_bytes: usize,
+    auth: Option<Arc<dyn auth::Server>>,
+    unauthenticated: Counter,
     counters: [Counters; 3],
 }
 
@@ -65,16 +71,34 @@ struct Counters {
 }
 
 impl Door {
-    /// A door to `outputs` that lets in bodies of up to `max_bytes`, before and after decompression.
+    /// A door to `outputs` that lets in bodies of up to `max_bytes`, before and after decompression, from whom `auth`
+    /// knows.
     pub fn new(
         outputs: Outputs,
         admission: Admission,
         max_bytes: usize,
+        auth: Option<Arc<dyn auth::Server>>,
         transport: &'static str,
         context: &Context,
     ) -> Self {
         let counters = Signal::ALL.map(|signal| Counters::new(&context.metrics, signal, transport, &context.id));
-        Self { outputs, admission, max_bytes, counters }
+        let labels = [("receiver", context.id.as_str()), ("transport", transport)];
+        let unauthenticated = context.metrics.counter(
+            "sekisho_receiver_unauthenticated_requests",
+            "Requests from senders that could not say who they are.",
+            &labels,
+        );
+        Self { outputs, admission, max_bytes, auth, unauthenticated, counters }
+    }
+
+    /// Whether whoever sent these headers may come in.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(auth) = &self.auth else { return Ok(()) };
+        let known = auth.authenticate(headers).await;
+        if known.is_err() {
+            self.unauthenticated.add(1);
+        }
+        known
     }
 
     /// Whether some pipeline takes `signal`; if not, the service or path does not exist for senders.
@@ -96,7 +120,9 @@ impl Door {
             return Err(Err(Refusal::TooLarge { limit: self.max_bytes }));
         }
         let mut admitted = self.admission.begin();
-        hold(&mut admitted, announced)?;
+        if !admitted.could_hold(announced) {
+            return Err(Ok(Outcome::Overloaded { after: COME_BACK }));
+        }
         match tokio::time::timeout(BODY_DEADLINE, collect(body, limit, announced, &mut admitted)).await {
             Ok(Ok(bytes)) => Ok((bytes, admitted)),
             Ok(Err(heard)) => Err(heard),
@@ -175,7 +201,7 @@ fn hold(admitted: &mut Admitted, bytes: usize) -> Result<(), Heard> {
 }
 
 /// Reads on a little: a sender that is cut off while it writes never reads why.
-async fn hear_out(mut body: Incoming) {
+pub async fn hear_out(mut body: Incoming) {
     let mut left = HEARD_OUT;
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -191,7 +217,9 @@ async fn hear_out(mut body: Incoming) {
 async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &mut Admitted) -> Result<Bytes, Heard> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let next = tokio::time::timeout(BODY_PAUSE, body.frame()).await;
+        let Some(frame) = next.map_err(|_| Err(Refusal::Slow))? else { break };
         let frame = frame.map_err(|error| Err(Refusal::Malformed(format!("the body broke off: {error}"))))?;
         let Ok(data) = frame.into_data() else { continue };
         let have = first.as_ref().map_or(whole.len(), Bytes::len) + data.len();
@@ -204,7 +232,8 @@ async fn collect(mut body: Incoming, limit: usize, announced: usize, admitted: &
             None if whole.is_empty() => first = Some(data),
             None => whole.extend_from_slice(&data),
             Some(head) => {
-                whole.reserve(announced.max(have));
+                // Not all that was announced: that may never come.
+                whole.reserve(announced.min(4 * have).max(have));
                 whole.extend_from_slice(&head);
                 whole.extend_from_slice(&data);
             }

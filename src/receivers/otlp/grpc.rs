@@ -4,11 +4,11 @@
 //! decompressed piecemeal, and every refusal carries the status OTLP asks for.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use super::door::{Door, Form, Heard};
+use super::door::{Door, Form, Heard, hear_out};
 use crate::{
     otlp::{Signal, compression::Encoding},
     pipeline::listener::Body,
@@ -18,33 +18,60 @@ use crate::{
 /// Compression flag and big-endian length before each message.
 const PREFIX: usize = 5;
 /// What this server decodes, as `grpc-accept-encoding` says it.
-const ACCEPT: &str = "identity,gzip,deflate,zstd";
+const ACCEPT: &str = "identity,gzip,deflate,zstd,snappy";
 
 /// Serves one request of the three export services.
 pub async fn handle(door: &Door, request: Request<Incoming>) -> Response<Body> {
-    let signal = match request.uri().path() {
+    let (parts, body) = request.into_parts();
+    let heard = match admit(door, &parts).await {
+        Ok((signal, encoding)) => export(door, signal, encoding, body).await,
+        Err(refusal) => {
+            hear_out(body).await;
+            let mut response = respond(&answer(&Err(refusal.clone())));
+            // Who does not speak gRPC reads the status of HTTP only.
+            *response.status_mut() = match refusal {
+                Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+                Refusal::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                _ => StatusCode::OK,
+            };
+            return response;
+        }
+    };
+    respond(&answer(&heard))
+}
+
+/// What is to be read, or why the message is not even looked at.
+async fn admit(door: &Door, request: &Parts) -> Result<(Signal, Encoding), Refusal> {
+    if request.method != Method::POST {
+        return Err(Refusal::Method);
+    }
+    let content_type = header_text(&request.headers, header::CONTENT_TYPE.as_str());
+    if !is_grpc(content_type) {
+        return Err(Refusal::MediaType(content_type.to_owned()));
+    }
+    door.authenticate(&request.headers).await?;
+    let signal = match request.uri.path() {
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Signal::Traces,
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Signal::Metrics,
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Signal::Logs,
-        other => return respond(&answer(&Err(Refusal::NotFound(format!("unknown service or method {other}"))))),
+        other => return Err(Refusal::NotFound(format!("unknown service or method {other}"))),
     };
-    respond(&answer(&export(door, signal, request).await))
-}
-
-async fn export(door: &Door, signal: Signal, request: Request<Incoming>) -> Heard {
-    if request.method() != Method::POST {
-        return Err(Refusal::Method);
-    }
-    let content_type = header_text(request.headers(), header::CONTENT_TYPE.as_str());
-    if !content_type.starts_with("application/grpc") {
-        return Err(Refusal::MediaType(content_type.to_owned()));
-    }
     if !door.serves(signal) {
         return Err(Refusal::NotFound(format!("no pipeline takes {} from this receiver", signal.name())));
     }
-    let named = header_text(request.headers(), "grpc-encoding");
+    let named = header_text(&request.headers, "grpc-encoding");
     let encoding = Encoding::parse(named).ok_or_else(|| Refusal::Compression(named.to_owned()))?;
-    let (body, admitted) = match door.read(request.into_body(), None, PREFIX).await {
+    Ok((signal, encoding.in_grpc()))
+}
+
+/// gRPC itself, whose messages are protobuf unless it says otherwise.
+fn is_grpc(content_type: &str) -> bool {
+    let plain = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    plain == "application/grpc" || plain == "application/grpc+proto"
+}
+
+async fn export(door: &Door, signal: Signal, encoding: Encoding, body: Incoming) -> Heard {
+    let (body, admitted) = match door.read(body, None, PREFIX).await {
         Ok(read) => read,
         Err(heard) => return heard,
     };
@@ -92,6 +119,9 @@ fn respond(answer: &Answer) -> Response<Body> {
         let status = tonic::Status::with_details(answer.grpc, answer.message.clone(), details);
         if status.add_header(headers).is_err() {
             headers.insert("grpc-status", HeaderValue::from(answer.grpc as i32));
+        }
+        if let Some(Ok(challenge)) = answer.challenge.as_deref().map(HeaderValue::from_str) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
     }
     response

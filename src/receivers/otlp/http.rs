@@ -1,13 +1,13 @@
 //! OTLP over HTTP: protobuf and JSON, answered in the request's own encoding.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 
 use super::{
     HttpConfig,
-    door::{Door, Form, Heard},
+    door::{Door, Form, hear_out},
 };
 use crate::{
     otlp::{Signal, compression::Encoding},
@@ -15,20 +15,70 @@ use crate::{
     pipeline::outcome::{Answer, Refusal, answer},
 };
 
-/// Serves one request on the configured paths.
-pub async fn handle(door: &Door, config: &HttpConfig, request: Request<Incoming>) -> Response<Body> {
+/// Serves one request on the configured paths; `own` headers are set on every answer.
+pub async fn handle(door: &Door, config: &HttpConfig, own: &HeaderMap, request: Request<Incoming>) -> Response<Body> {
+    // A browser asks before it says who it is.
+    let (mut response, cors) = if let Some(headers) = config.cors.as_ref().and_then(|cors| cors.preflight(&request)) {
+        (nothing_to_say(), headers)
+    } else {
+        let headers = config.cors.as_ref().map(|cors| cors.answer(request.headers())).unwrap_or_default();
+        (serve(door, config, request).await, headers)
+    };
+    for (name, value) in own.iter().chain(&cors) {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+fn nothing_to_say() -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+async fn serve(door: &Door, config: &HttpConfig, request: Request<Incoming>) -> Response<Body> {
     let form = form_of(request.headers());
     // What cannot be told apart is answered in JSON, which people can read.
     let answer_form = *form.as_ref().unwrap_or(&Form::Json);
-    let path = request.uri().path();
-    let Some(signal) = config.signal_at(path).filter(|signal| door.serves(*signal)) else {
-        return respond(answer_form, Signal::Traces, &answer(&Err(nothing_at(path))));
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let signal = config.signal_at(path).filter(|signal| door.serves(*signal));
+    let heard = match admit(door, config, &parts, signal, form).await {
+        Ok((signal, form, encoding)) => {
+            let announced = body.size_hint().exact();
+            match door.read(body, announced, 0).await {
+                Ok((body, admitted)) => door.take(signal, form, encoding, body, admitted).await,
+                Err(heard) => heard,
+            }
+        }
+        Err(refusal) => {
+            // Who asks before sending need not send.
+            if !parts.headers.contains_key(header::EXPECT) {
+                hear_out(body).await;
+            }
+            Err(refusal)
+        }
     };
-    let heard = match form {
-        Ok(form) => export(door, signal, form, request).await,
-        Err(refusal) => Err(refusal),
-    };
-    respond(answer_form, signal, &answer(&heard))
+    respond(answer_form, signal.unwrap_or(Signal::Traces), &answer(&heard))
+}
+
+/// What is to be read, or why the body is not even looked at.
+async fn admit(
+    door: &Door,
+    config: &HttpConfig,
+    request: &Parts,
+    signal: Option<Signal>,
+    form: Result<Form, Refusal>,
+) -> Result<(Signal, Form, Encoding), Refusal> {
+    door.authenticate(&request.headers).await?;
+    let signal = signal.ok_or_else(|| nothing_at(request.uri.path()))?;
+    if request.method != Method::POST {
+        return Err(Refusal::Method);
+    }
+    let form = form?;
+    let named = header_text(&request.headers, header::CONTENT_ENCODING.as_str());
+    let encoding = Encoding::parse(named).filter(|encoding| config.takes(*encoding));
+    Ok((signal, form, encoding.ok_or_else(|| Refusal::Compression(named.to_owned()))?))
 }
 
 fn nothing_at(path: &str) -> Refusal {
@@ -36,19 +86,6 @@ fn nothing_at(path: &str) -> Refusal {
         "/v1development/profiles" => "profiles are not supported".to_owned(),
         _ => format!("nothing is served at {path:?}; a receiver serves the signals its pipelines take"),
     })
-}
-
-async fn export(door: &Door, signal: Signal, form: Form, request: Request<Incoming>) -> Heard {
-    if request.method() != Method::POST {
-        return Err(Refusal::Method);
-    }
-    let named = header_text(request.headers(), header::CONTENT_ENCODING.as_str());
-    let encoding = Encoding::parse(named).ok_or_else(|| Refusal::Compression(named.to_owned()))?;
-    let announced = request.body().size_hint().exact();
-    match door.read(request.into_body(), announced, 0).await {
-        Ok((body, admitted)) => door.take(signal, form, encoding, body, admitted).await,
-        Err(heard) => heard,
-    }
 }
 
 fn form_of(headers: &HeaderMap) -> Result<Form, Refusal> {
@@ -76,7 +113,12 @@ fn respond(form: Form, signal: Signal, answer: &Answer) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(after) = answer.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        // Whole seconds are all there is, and sooner than asked for would be too soon.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if let Some(Ok(challenge)) = answer.challenge.as_deref().map(HeaderValue::from_str) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if answer.http == 405 {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -99,5 +141,13 @@ fn json_response(signal: Signal, answer: &Answer) -> Vec<u8> {
 }
 
 fn json_status(answer: &Answer) -> Vec<u8> {
-    serde_json::json!({"code": answer.grpc as i32, "message": answer.message}).to_string().into_bytes()
+    let mut status = serde_json::json!({"code": answer.grpc as i32, "message": answer.message});
+    if let Some(after) = answer.retry_after {
+        let retry_info = serde_json::json!({
+            "@type": "type.googleapis.com/google.rpc.RetryInfo",
+            "retryDelay": format!("{}s", after.as_secs_f64()),
+        });
+        status["details"] = serde_json::json!([retry_info]);
+    }
+    status.to_string().into_bytes()
 }

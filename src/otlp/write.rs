@@ -1,7 +1,10 @@
 //! Writing OTLP's protobuf without building objects first: nested messages whose length is put in afterwards, and
 //! attributes, whose lengths are known beforehand.
 
-use crate::otlp::wire::{put_bytes, put_varint, varint_len};
+use super::{
+    view::AnyValue,
+    wire::{put_bytes, put_varint, varint_len},
+};
 
 /// The numbers of the fields that are written, by message.
 pub mod field {
@@ -9,11 +12,11 @@ pub mod field {
     pub const RESOURCES: u32 = 1;
     /// `ResourceSpans.resource`.
     pub const RESOURCE: u32 = 1;
-    /// `ResourceSpans.scope_spans` or `ResourceLogs.scope_logs`.
+    /// `ResourceSpans.scope_spans`, `ResourceLogs.scope_logs` or `ResourceMetrics.scope_metrics`.
     pub const SCOPES: u32 = 2;
     /// `ScopeSpans.scope`.
     pub const SCOPE: u32 = 1;
-    /// `ScopeSpans.spans` or `ScopeLogs.log_records`.
+    /// `ScopeSpans.spans`, `ScopeLogs.log_records` or `ScopeMetrics.metrics`.
     pub const ITEMS: u32 = 2;
     /// `ScopeSpans.schema_url`.
     pub const SCHEMA_URL: u32 = 3;
@@ -80,6 +83,23 @@ pub fn list_of_one(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
     });
 }
 
+/// Writes an attribute of any kind.
+pub fn value(out: &mut Vec<u8>, number: u32, key: &str, value: AnyValue<'_>) {
+    nested(out, number, 1, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        nested(out, 2, 1, |out| match value {
+            AnyValue::Empty => {}
+            AnyValue::String(text) => put_bytes(out, 1, text),
+            AnyValue::Bool(value) => varint_field(out, 2, u64::from(value)),
+            AnyValue::Int(value) => varint_field(out, 3, value.cast_unsigned()),
+            AnyValue::Double(value) => fixed64(out, 4, value.to_bits()),
+            AnyValue::Array(array) => put_bytes(out, 5, array),
+            AnyValue::KvList(list) => put_bytes(out, 6, list),
+            AnyValue::Bytes(bytes) => put_bytes(out, 7, bytes),
+        });
+    });
+}
+
 /// Writes a varint field.
 pub fn varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, u64::from(number) << 3);
@@ -128,6 +148,26 @@ mod tests {
                 nested(&mut out, 2, width, |out| out.extend_from_slice(&content));
                 assert!(out == expected, "{len} bytes, width {width}");
             }
+        }
+    }
+
+    #[test]
+    fn a_value_of_any_kind_reads_back_as_it_was() {
+        let array = [0x0a, 0x02, 0x18, 0x05];
+        for written in [
+            AnyValue::Empty,
+            AnyValue::String(b"GET"),
+            AnyValue::Bool(true),
+            AnyValue::Int(-7),
+            AnyValue::Double(0.25),
+            AnyValue::Array(&array),
+            AnyValue::KvList(&[]),
+            AnyValue::Bytes(&[0xff; 300]),
+        ] {
+            let mut out = Vec::new();
+            value(&mut out, 1, "key", written);
+            let pair = crate::otlp::view::messages(&out, 1).next().unwrap();
+            assert_eq!(crate::otlp::view::key_value(pair), (&b"key"[..], written));
         }
     }
 
