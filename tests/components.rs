@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
 use prost::Message as _;
 use sekisho::{
@@ -56,7 +56,8 @@ fn configuration(component: &Component, own: &str) -> String {
     let mut pipelines = String::new();
     let mut pipeline = |signal: &Signal, which: &str, receiver: &str, processors: &str, exporter: &str| {
         let signal = signal.name();
-        pipelines += &format!(
+        let _ = write!(
+            pipelines,
             "\n    {signal}/{which}: {{receivers: [{receiver}], processors: [{processors}], exporters: [{exporter}]}}"
         );
     };
@@ -64,8 +65,7 @@ fn configuration(component: &Component, own: &str) -> String {
         match component.kind {
             Kind::Receiver => pipeline(signal, "in", name, "", "debug"),
             Kind::Processor => pipeline(signal, "in", "otlp", name, "debug"),
-            Kind::Exporter => pipeline(signal, "in", "otlp", "", name),
-            Kind::Connector => pipeline(signal, "in", "otlp", "", name),
+            Kind::Exporter | Kind::Connector => pipeline(signal, "in", "otlp", "", name),
             Kind::Extension => {}
         }
     }
