@@ -45,9 +45,9 @@ async fn a_killed_gateway_loses_nothing_it_acknowledged() {
     let mut load = Load::start(gateway.http(), PACE);
     for (spans, there) in [(100, true), (400, false), (50, false), (300, true), (150, true)] {
         if there {
-            destination.come_back()
+            destination.come_back();
         } else {
-            destination.go_away()
+            destination.go_away();
         }
         acknowledged(&load, spans).await;
         let directory = gateway.kill();
@@ -155,7 +155,8 @@ async fn a_sender_waits_for_room_if_it_may() {
     let gateway = Gateway::start(&config).await;
     destination.go_away();
     let mut load = Load::start(gateway.http(), PACE);
-    acknowledged(&load, 100).await;
+    // Two requests of fifty, and no more.
+    eventually("the queue is full", async || (load.acknowledged().len() >= 100).then_some(())).await;
     destination.come_back();
     acknowledged(&load, 1_000).await;
     load.stop().await;

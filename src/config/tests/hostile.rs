@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Something exponential takes longer than this on any machine, and something linear on none.
+const QUICKLY: Duration = Duration::from_secs(30);
+
 use proptest::prelude::*;
 
 use super::{super::*, GOOD, read, variable};
@@ -47,7 +50,7 @@ fn attacks_are_refused_quickly() {
         let start = Instant::now();
         let (root, problems) = read(&yaml);
         assert!(problems.has_errors() && problems.to_string().contains(message), "{name}: {problems}");
-        assert!(start.elapsed() < Duration::from_secs(3), "{name}: {:?}", start.elapsed());
+        assert!(start.elapsed() < QUICKLY, "{name}: {:?}", start.elapsed());
         assert_sane(&yaml, &root, &problems);
     }
 }
@@ -60,7 +63,7 @@ fn a_reference_bomb_is_refused_quickly() {
     let start = Instant::now();
     let problems = load(&[yaml], &[], &env).expect_err("too much");
     assert!(problems.to_string().contains("more than 4194304 bytes"), "{}", problems.to_string().len());
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() < QUICKLY);
 }
 
 /// Everything the shape of the file knows, used once.
