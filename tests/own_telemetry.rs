@@ -27,19 +27,40 @@ processors:
   batch: {{timeout: 10ms}}
   faas: {{}}
   anomaly: {{}}
+  filter:
+    trace_conditions: ['span.name == \"unwanted\"']
+    metric_conditions: ['metric.name == \"unwanted\"']
+    log_conditions: ['log.body == \"unwanted\"']
+  probabilistic_sampler: {{sampling_percentage: 100}}
+connectors:
+  count: {{}}
+  routing: {{table: [{{condition: 'true', pipelines: [traces/routed]}}]}}
+  span_metrics: {{}}
 exporters:
+  debug: {{}}
+  otlp_grpc/stored:
+    endpoint: '{to}'
+    tls: {{insecure: true}}
+    sending_queue: {{storage: file_storage}}
+    retry_on_failure: {{max_elapsed_time: 0}}
   otlp_grpc: {{endpoint: '{to}', tls: {{insecure: true}}}}
   load_balancing:
     protocol: {{otlp: {{tls: {{insecure: true}}}}}}
     resolver: {{dns: {{hostname: 127.0.0.1, port: {port}}}}}
   prometheus: {{endpoint: '127.0.0.1:0'}}
   prometheus_remote_write: {{endpoint: 'http://{to}/write', retry_on_failure: {{enabled: false}}}}
+extensions: {{file_storage: {{directory: state}}}}
 service:
+  extensions: [file_storage]
   telemetry: {{metrics: {{level: detailed}}, resource: {{deployment.environment.name: test, service.version: null}}}}
   pipelines:
     traces: {{receivers: [otlp], processors: [memory_limiter, faas, anomaly, batch], exporters: [otlp_grpc, load_balancing]}}
     metrics: {{receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp_grpc, prometheus, prometheus_remote_write]}}
     logs: {{receivers: [otlp, anomaly], processors: [memory_limiter], exporters: [otlp_grpc]}}
+    traces/counted: {{receivers: [otlp], processors: [filter, probabilistic_sampler], exporters: [count, routing, span_metrics]}}
+    traces/routed: {{receivers: [routing], exporters: [debug]}}
+    metrics/counted: {{receivers: [count, span_metrics], processors: [filter], exporters: [debug]}}
+    logs/stored: {{receivers: [otlp], processors: [filter, probabilistic_sampler], exporters: [otlp_grpc/stored]}}
 ",
         port = to.port(),
     )
