@@ -29,7 +29,10 @@ pub use print::{print, redacted};
 pub use problem::{Problem, Problems, Severity, nearest};
 pub use root::{Component, Kind, Pipeline, PipelineId, Reference, Root, Service, load, read};
 pub use sources::Texts;
-pub use telemetry::{Encoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Telemetry};
+pub use telemetry::{
+    Compression, Encoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Otlp, Periodic, Processor,
+    Prometheus, Protocol, Sampler, Sampling, Telemetry, Temporality, TracesTelemetry,
+};
 pub use types::{ByteSize, Endpoint, Rate, Secret, Toggle};
 
 /// How variables are looked up; `&|name| std::env::var(name).ok()` outside tests.

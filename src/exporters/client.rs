@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Proxy, Url, redirect};
 
 use super::{answer, tls};
@@ -132,8 +132,16 @@ pub fn client_through(
     builder.build().map_err(failed)
 }
 
-/// Sends a request and says what its answer means.
+/// Sends a request and says what its answer means to OTLP.
 pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
+    exchange(request, answer::of_http).await
+}
+
+/// Sends a request and lets `means` say what its answer means; no answer is a reason to come back.
+pub async fn exchange(
+    request: reqwest::RequestBuilder,
+    means: fn(StatusCode, &HeaderMap, &[u8]) -> Outcome,
+) -> Outcome {
     // Without the URL: its query may be a key.
     let away = |error: reqwest::Error| Outcome::Retryable { after: None, reason: causes(&error.without_url()) };
     match request.send().await {
@@ -148,7 +156,7 @@ pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
                     Err(error) => return away(error),
                 }
             }
-            answer::of_http(status, &headers, &body)
+            means(status, &headers, &body)
         }
         Err(error) => away(error),
     }

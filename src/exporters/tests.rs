@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-mod destination;
+pub(super) mod destination;
 mod faults;
 mod secure;
 mod webhook;

@@ -230,7 +230,7 @@ fn object(attributes: Attributes<'_>) -> Map<String, Value> {
     attributes.map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), plain(value))).collect()
 }
 
-fn plain(value: AnyValue<'_>) -> Value {
+pub(super) fn plain(value: AnyValue<'_>) -> Value {
     match value {
         AnyValue::Empty => Value::Null,
         AnyValue::String(text) => String::from_utf8_lossy(text).into(),
