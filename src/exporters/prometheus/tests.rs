@@ -9,7 +9,7 @@ fn shelf(yaml: &str) -> (Arc<Shelf>, Next, Context) {
     assert_eq!(said, "");
     let context = probe::context("prometheus", std::path::Path::new("."));
     let exporter = config.build(&context).unwrap();
-    let name = format!("exporters::prometheus::{}", config.endpoint.unwrap());
+    let name = format!("exporters::prometheus::{} of {}", config.endpoint.unwrap(), context.component);
     let known = context.shared.get::<Mutex<std::sync::Weak<Listener>>>(&name).unwrap();
     let listener = known.lock().unwrap().upgrade().unwrap();
     (listener.shelf.load_full(), exporter, context)
