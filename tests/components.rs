@@ -30,7 +30,9 @@ fn minimal(component: &Component, grpc: SocketAddr, http: SocketAddr) -> String 
         (Kind::Processor, "resource") => "{attributes: [{key: a, value: b, action: upsert}]}".to_owned(),
         (Kind::Processor, "attributes") => "{actions: [{key: a, value: b, action: upsert}]}".to_owned(),
         (Kind::Exporter, "otlp_grpc") => format!("{{endpoint: '{grpc}', tls: {{insecure: true}}}}"),
-        (Kind::Exporter, "otlp_http" | "webhook" | "alertmanager" | "ocsf") => format!("{{endpoint: 'http://{http}'}}"),
+        (Kind::Exporter, "otlp_http" | "webhook" | "alertmanager" | "ocsf" | "prometheus_remote_write") => {
+            format!("{{endpoint: 'http://{http}'}}")
+        }
         (Kind::Exporter, "grafana_annotations" | "splunk_hec") => {
             format!("{{endpoint: 'http://{http}', token: hunter2}}")
         }
@@ -40,8 +42,15 @@ fn minimal(component: &Component, grpc: SocketAddr, http: SocketAddr) -> String 
             "{{api_key: hunter2, events_endpoint: 'http://{http}', logs_endpoint: 'http://{http}', \
              metrics_endpoint: 'http://{http}'}}"
         ),
+        (Kind::Exporter, "load_balancing") => {
+            format!(
+                "{{protocol: {{otlp: {{tls: {{insecure: true}}}}}}, resolver: {{static: {{hostnames: ['{grpc}']}}}}}}"
+            )
+        }
         (Kind::Exporter, "file") => "{path: out.jsonl}".to_owned(),
-        (Kind::Extension, "health_check") => "{endpoint: 127.0.0.1:0}".to_owned(),
+        (Kind::Exporter, "prometheus") | (Kind::Extension, "health_check" | "zpages" | "pprof") => {
+            "{endpoint: 127.0.0.1:0}".to_owned()
+        }
         (Kind::Extension, "file_storage") => "{directory: state}".to_owned(),
         (Kind::Extension, "bearertokenauth") => "{token: hunter2}".to_owned(),
         (Kind::Extension, "basicauth") => "{client_auth: {username: a, password: hunter2}}".to_owned(),

@@ -139,10 +139,11 @@ fn style() -> Style {
     if std::io::stderr().is_terminal() && !unwanted && !dumb { Style::COLOUR } else { Style::PLAIN }
 }
 
-/// Starts writing logs as the configuration says.
-fn start_logs(plan: &Plan) {
-    let logs = &plan.root.service.telemetry.logs;
-    telemetry::start_logs(logs.level.name(), logs.encoding == config::Encoding::Json);
+/// Starts writing logs, and sending logs and traces, as the configuration says.
+fn start_logs(plan: &Plan, runtime: &tokio::runtime::Runtime) -> Result<telemetry::Started, Failure> {
+    let _within = runtime.enter();
+    let started = telemetry::start_logs(&plan.root.service.telemetry, &base());
+    started.map_err(|error| Failure::Work(error.to_string()))
 }
 
 /// Warnings about a good configuration, into the log.

@@ -12,9 +12,10 @@ const FILE_TOO_LARGE: i32 = 25;
 /// Runs the gateway; `watching`: its files too.
 pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
     let (plan, problems) = sources.load()?;
-    start_logs(&plan);
+    let runtime = runtime()?;
+    let own_telemetry = start_logs(&plan, &runtime)?;
     log_warnings(&problems);
-    runtime()?.block_on(async {
+    let done = runtime.block_on(async {
         let failed = |error: std::io::Error| Failure::Work(format!("cannot listen for signals: {error}"));
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -33,7 +34,9 @@ pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
         }
         service.stop().await;
         Ok(())
-    })
+    });
+    own_telemetry.stop();
+    done
 }
 
 /// Waits for a changed file; for ever if none is watched.

@@ -34,7 +34,10 @@ pub use render::Style;
 pub use root::{Component, Kind, Pipeline, PipelineId, Reference, Root, Service, load, read};
 pub use schema::{component_schema, schema_definitions, service_schema};
 pub use sources::Texts;
-pub use telemetry::{Encoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Telemetry};
+pub use telemetry::{
+    Compression, Encoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Otlp, Periodic, Processor,
+    Prometheus, Protocol, Sampler, Sampling, Telemetry, Temporality, TracesTelemetry,
+};
 pub use types::{ByteSize, Endpoint, Rate, Secret, Toggle};
 
 /// How variables are looked up; `&|name| std::env::var(name).ok()` outside tests.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     duration::{DurationText, OptionalDurationText},
-    telemetry::Telemetry,
+    telemetry::{Headers, Millis, Telemetry},
     types::{ByteSize, Endpoint, Rate, Secret, Toggle},
 };
 
@@ -245,6 +245,25 @@ written_as!(Endpoint, "Endpoint", {
     "type": "string",
     "pattern": r"^\s*(\[[0-9a-fA-F:.%]+\]|[^\s/@#?:]*):[0-9]{1,5}\s*$",
     "description": "host:port, [::1]:port, or :port for every address of this machine.",
+});
+written_as!(Millis, "Millis", {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\s*(0|([0-9]*\.?[0-9]+(ns|us|µs|ms|s|m|h|d|w))+)\s*$"},
+    ],
+    "description": "A number of milliseconds, or a duration such as 5s.",
+});
+written_as!(Headers, "Headers", {
+    "anyOf": [
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "array", "items": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "value": {"type": "string", "writeOnly": true}},
+            "required": ["name", "value"],
+            "additionalProperties": false,
+        }},
+    ],
+    "description": "A map of headers, or a list of {name, value}.",
 });
 written_as!(Secret, "Secret", {"type": "string", "writeOnly": true});
 

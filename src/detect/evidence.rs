@@ -119,7 +119,11 @@ fn merge(drafts: &mut [Draft], seen: &Observation<'_>, wanted: Group, weight: f6
 
 fn group(draft: &Draft, seen: &Observation<'_>) -> Group {
     let family = draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| touch.key.family);
-    Group::of(draft.feature, family)
+    match Group::of(draft.feature, family) {
+        // Whoever fails takes another way and another time: that is one act, and an outage's more often than not.
+        Group::Structure | Group::Time if seen.failed => Group::Failure,
+        group => group,
+    }
 }
 
 /// The drafts in words, strongest first.

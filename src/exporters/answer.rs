@@ -81,6 +81,19 @@ pub fn of_api(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
     }
 }
 
+/// A response to Prometheus remote write 1.0: whatever is the server's fault, or too much for it, may be sent again.
+pub fn of_remote_write(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Outcome {
+    if status.is_success() {
+        return Outcome::Accepted;
+    }
+    let reason = format!("the destination answered {status}: {}", words(body));
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        Outcome::Retryable { after: retry_after(headers), reason }
+    } else {
+        Outcome::Permanent { reason }
+    }
+}
+
 /// `Export…ServiceResponse`: the same shape for the three signals.
 fn of_response(response: &[u8]) -> Outcome {
     let (mut rejected, mut message) = (0, String::new());

@@ -151,8 +151,16 @@ impl Answer {
 
 /// Sends an OTLP request and says what its answer means.
 pub async fn post(request: reqwest::RequestBuilder) -> Outcome {
+    exchange(request, answer::of_http).await
+}
+
+/// Sends a request and lets `means` say what its answer means.
+pub async fn exchange(
+    request: reqwest::RequestBuilder,
+    means: fn(StatusCode, &HeaderMap, &[u8]) -> Outcome,
+) -> Outcome {
     match fetch(request).await {
-        Ok(Answer { status, headers, body }) => answer::of_http(status, &headers, &body),
+        Ok(Answer { status, headers, body }) => means(status, &headers, &body),
         Err(away) => away,
     }
 }

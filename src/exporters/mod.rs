@@ -8,11 +8,14 @@ pub mod datadog;
 pub mod debug;
 pub mod file;
 pub mod grafana_annotations;
+pub mod load_balancing;
 pub mod microsoft_teams;
 pub mod ocsf;
 pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod pagerduty;
+pub mod prometheus;
+pub mod prometheus_remote_write;
 pub mod slack;
 pub mod splunk_hec;
 pub mod webhook;
@@ -37,11 +40,12 @@ use crate::{
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, StartError},
+        flow,
         health::Health,
         queue::{self, Queue},
         retry::{self, Retry},
     },
-    telemetry::Counter,
+    telemetry::{BYTES, Counter, Gauge, Histogram, ITEMS},
     transport::tls::client as tls,
 };
 
@@ -77,23 +81,57 @@ fn direct(send: Next, context: &Context) -> Next {
 fn counted(send: Next, context: &Context) -> Next {
     let labels = [("exporter", context.id.as_str())];
     let delivered = Signal::ALL.map(|signal| context.metrics.counter(sent(signal), "Items delivered.", &labels));
-    let health = context.shared.get::<Health>(Health::NAME);
-    Arc::new(Counted { send, delivered, health, failures: AtomicU32::new(0), component: context.component.clone() })
+    let metrics = &context.metrics;
+    Arc::new(Counted {
+        send,
+        delivered,
+        in_flight: metrics.gauge("otelcol_exporter_in_flight_requests", "Requests being sent.", &labels),
+        items: metrics.histogram("otelcol_exporter_queue_batch_send_size", "Items in a request sent.", ITEMS, &labels),
+        bytes: metrics.histogram(
+            "otelcol_exporter_queue_batch_send_size_bytes",
+            "Bytes of a request sent, before compression.",
+            BYTES,
+            &labels,
+        ),
+        health: context.shared.get::<Health>(Health::NAME),
+        failures: AtomicU32::new(0),
+        component: context.component.clone(),
+        id: context.id.clone(),
+    })
 }
 
 struct Counted {
     send: Next,
     delivered: [Counter; 3],
+    in_flight: Gauge,
+    items: Histogram,
+    bytes: Histogram,
     health: Option<Arc<Health>>,
     /// Attempts that failed since the last that did not.
     failures: AtomicU32,
     component: String,
+    id: String,
+}
+
+/// A request that is being sent, until it is not: whoever waits for the answer may go away.
+struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1.0);
+    }
 }
 
 impl Counted {
     async fn send(&self, batch: Batch) -> Outcome {
         let (signal, items) = (batch.signal, batch.items as u64);
-        let outcome = self.send.consume(batch).await;
+        self.items.record(batch.items as f64);
+        self.bytes.record(batch.body.len() as f64);
+        self.in_flight.add(1.0);
+        let in_flight = InFlight(&self.in_flight);
+        let span = flow::span("exporter", &self.id, &batch);
+        let outcome = flow::traced(async { self.send.consume(batch).await }, span).await;
+        drop(in_flight);
         match &outcome {
             Outcome::Accepted => self.succeeded(signal, items),
             Outcome::Partial { rejected, .. } => self.succeeded(signal, items.saturating_sub(*rejected)),

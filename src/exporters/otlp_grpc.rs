@@ -74,7 +74,7 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const FRAME: usize = 5;
 
 /// The configuration; keys and defaults are the Collector's.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where to send.
@@ -230,8 +230,9 @@ impl Config {
     }
 }
 
-impl ExporterConfig for Config {
-    fn build(&self, context: &Context) -> Result<Next, StartError> {
+impl Config {
+    /// What sends one batch, without queue and retries.
+    pub(super) fn sender(&self, context: &Context) -> Result<Next, StartError> {
         let target = self.target().map_err(|reason| context.error(format!("endpoint {reason}")))?;
         let dial = self.dial(&target, context)?;
         let origin = |scheme: &str| {
@@ -252,7 +253,7 @@ impl ExporterConfig for Config {
                 .keep_alive_timeout(keepalive.timeout)
                 .keep_alive_while_idle(keepalive.permit_without_stream);
         }
-        let send = Arc::new(Sender {
+        Ok(Arc::new(Sender {
             channel: ArcSwap::from_pointee(endpoint.connect_with_connector_lazy(dial.clone())),
             endpoint,
             dial,
@@ -261,8 +262,13 @@ impl ExporterConfig for Config {
             auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
             largest: (self.max_send_msg_size_mib as usize) << 20,
             timeout: self.timeout,
-        });
-        sending(send, &self.sending_queue, &self.retry_on_failure, context)
+        }))
+    }
+}
+
+impl ExporterConfig for Config {
+    fn build(&self, context: &Context) -> Result<Next, StartError> {
+        sending(self.sender(context)?, &self.sending_queue, &self.retry_on_failure, context)
     }
 
     fn extensions(&self) -> Vec<(&'static str, &str)> {

@@ -15,7 +15,7 @@ use crate::{
 mod alertmanager;
 mod chat;
 mod datadog;
-mod destination;
+pub(super) mod destination;
 mod faults;
 mod grafana;
 mod pagerduty;

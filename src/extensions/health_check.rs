@@ -23,9 +23,9 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
+use super::serve::{Serving, serve};
 use crate::{
     config::{Check, Endpoint, Report, duration},
     otlp::time::rfc3339,
@@ -68,41 +68,11 @@ impl ExtensionConfig for Config {
 }
 
 impl Config {
-    async fn listen(&self, context: &Context) -> Result<Endpoints, StartError> {
+    async fn listen(&self, context: &Context) -> Result<Serving, StartError> {
         let health = context.health();
-        let host = if self.endpoint.host.is_empty() { "0.0.0.0" } else { &self.endpoint.host };
-        let failed = |error: std::io::Error| {
-            let endpoint = &self.endpoint;
-            context.error(format!("cannot listen on {endpoint}: {error}; is another process using it?"))
-        };
-        let listener = TcpListener::bind((host, self.endpoint.port)).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        tracing::info!(component = context.component, protocol = "http", endpoint = %address, "listening");
         let since = Since { instant: Instant::now(), wall: SystemTime::now() };
         let router = Router::new().route(&self.path, get(move || std::future::ready(answer(&health, since))));
-        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let stopped = cancel.clone().cancelled_owned();
-        let serving = async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await };
-        tasks.spawn(context.watch(async { serving.await.map_err(|error| error.to_string()) }));
-        Ok(Endpoints { address, cancel, tasks })
-    }
-}
-
-/// The listener.
-struct Endpoints {
-    address: std::net::SocketAddr,
-    cancel: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Running for Endpoints {
-    fn stop(&self) -> Boxed<'_, ()> {
-        Box::pin(async move {
-            self.cancel.cancel();
-            self.tasks.close();
-            self.tasks.wait().await;
-            tracing::debug!(endpoint = %self.address, "no longer listening");
-        })
+        serve(&self.endpoint, router, CancellationToken::new(), context).await
     }
 }
 

@@ -5,6 +5,10 @@ pub mod bearertokenauth;
 pub mod file_storage;
 pub mod headers_setter;
 pub mod health_check;
+pub mod pprof;
+pub mod zpages;
+
+mod serve;
 
 use crate::pipeline::{Boxed, component::Running};
 

@@ -8,6 +8,8 @@ pub mod compression;
 pub mod edit;
 pub mod json;
 pub mod metrics;
+pub mod partition;
+pub mod points;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

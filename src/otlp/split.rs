@@ -7,9 +7,9 @@ use super::{
 };
 
 /// Field number of what repeats at each level: resources, scopes, records.
-const RESOURCES: u32 = 1;
-const SCOPES: u32 = 2;
-const RECORDS: u32 = 2;
+pub(super) const RESOURCES: u32 = 1;
+pub(super) const SCOPES: u32 = 2;
+pub(super) const RECORDS: u32 = 2;
 
 /// The most a request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Cutter {
             let mut scope_body = scope_head.clone();
             let mut any = false;
             for record in records {
-                let items = self.items_in(record);
+                let items = items_in(self.signal, record);
                 let after = || framed(body.len() + framed(scope_body.len() + framed(record.len())));
                 if self.items > 0 && self.is_full(items, after) {
                     if any {
@@ -82,13 +82,6 @@ impl Cutter {
         }
     }
 
-    fn items_in(&self, record: &[u8]) -> usize {
-        if self.signal != Signal::Metrics {
-            return 1;
-        }
-        view::points(record).count()
-    }
-
     fn cut(&mut self) {
         let body = std::mem::take(&mut self.request).into();
         self.out.push(Batch { signal: self.signal, body, items: std::mem::take(&mut self.items) });
@@ -102,6 +95,11 @@ impl Cutter {
     }
 }
 
+/// How many items a serialised span, log record or metric is.
+pub(super) fn items_in(signal: Signal, record: &[u8]) -> usize {
+    if signal == Signal::Metrics { view::points(record).count() } else { 1 }
+}
+
 /// Bytes of a field that holds a message of `length` bytes.
 const fn framed(length: usize) -> usize {
     let bits = usize::BITS - (length | 1).leading_zeros();
@@ -109,7 +107,7 @@ const fn framed(length: usize) -> usize {
 }
 
 /// All fields of `message` but those numbered `repeated`, serialised, and those.
-fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
+pub(super) fn apart(message: &[u8], repeated: u32) -> (Vec<u8>, Vec<&[u8]>) {
     let (mut head, mut parts) = (Vec::new(), Vec::new());
     for (number, value) in Fields::new(message) {
         match value {

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use super::{
     Batch, Boxed, Next, Outcome,
     fan_out::FanOut,
+    flow,
     health::Health,
     socket::Socket,
     sockets::{Place, Sockets},
@@ -138,7 +139,11 @@ impl Shared {
 /// Where the batches of a receiver, of a connector, or of a processor that produces its own go: the pipelines that list
 /// it as a receiver. A reload exchanges them behind its back.
 #[derive(Clone, Default)]
-pub struct Outputs(Arc<ArcSwap<Routes>>);
+pub struct Outputs {
+    routes: Arc<ArcSwap<Routes>>,
+    /// The receiver whose they are: what it brings is followed from here on.
+    receiver: Option<Arc<str>>,
+}
 
 #[derive(Default)]
 struct Routes {
@@ -158,14 +163,19 @@ pub struct Route {
 }
 
 impl Outputs {
+    /// Those of the receiver `id`.
+    pub fn of_receiver(id: &str) -> Self {
+        Self { receiver: Some(id.into()), ..Self::default() }
+    }
+
     /// The consumer of all pipelines of `signal`, if there is one.
     pub fn get(&self, signal: Signal) -> Option<Next> {
-        self.0.load().by_signal.get(signal as usize)?.clone()
+        self.routes.load().by_signal.get(signal as usize)?.clone()
     }
 
     /// The first node of the pipeline of this name, if it is one of these.
     pub fn pipeline(&self, name: &str) -> Option<Next> {
-        let routes = self.0.load();
+        let routes = self.routes.load();
         routes.by_pipeline.iter().find(|route| route.pipeline == name).map(|route| route.head.clone())
     }
 
@@ -180,8 +190,11 @@ impl Outputs {
     /// Leads to `routes` from the next batch on, and nowhere else.
     pub fn connect(&self, routes: Vec<Route>) {
         let of = |signal| routes.iter().filter(move |route| route.signal == signal).map(|route| route.head.clone());
-        let by_signal = Signal::ALL.map(|signal| FanOut::over(of(signal).collect()));
-        self.0.store(Arc::new(Routes { by_signal, by_pipeline: routes }));
+        let by_signal = Signal::ALL.map(|signal| {
+            let next = FanOut::over(of(signal).collect())?;
+            Some(self.receiver.as_ref().map_or_else(|| next.clone(), |id| flow::receiver(id, next.clone())))
+        });
+        self.routes.store(Arc::new(Routes { by_signal, by_pipeline: routes }));
     }
 }
 

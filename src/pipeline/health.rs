@@ -44,6 +44,7 @@ struct Known {
     troubles: BTreeMap<String, String>,
     /// By component: why it works no more.
     failures: BTreeMap<String, String>,
+    extensions: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -75,8 +76,8 @@ impl Health {
     /// Forgets what was said of `component`: another takes its place.
     pub fn replaced(&self, component: &str) {
         let mut known = self.known();
-        known.failures.remove(component);
-        known.troubles.remove(component);
+        known.failures.retain(|name, _| !is_of(name, component));
+        known.troubles.retain(|name, _| !is_of(name, component));
     }
 
     /// Says what is wrong with `component`, such as `exporter otlp_grpc/tempo`; `None`: nothing any more.
@@ -86,6 +87,21 @@ impl Health {
             Some(trouble) => known.troubles.insert(component.to_owned(), trouble),
             None => known.troubles.remove(component),
         };
+    }
+
+    /// Says which extensions run.
+    pub fn started(&self, extensions: Vec<String>) {
+        self.known().extensions = extensions;
+    }
+
+    /// Which extensions run.
+    pub fn extensions(&self) -> Vec<String> {
+        self.known().extensions.clone()
+    }
+
+    /// What every pipeline is made of.
+    pub fn pipelines(&self) -> Vec<(String, Vec<String>)> {
+        self.known().pipelines.iter().map(|(id, pipeline)| (id.clone(), pipeline.parts.clone())).collect()
     }
 
     /// How every pipeline is now.
@@ -106,11 +122,21 @@ impl Health {
 impl Known {
     fn unwell(&self, parts: &[String]) -> Option<State> {
         let said = |of: &BTreeMap<String, String>| {
-            let said = parts.iter().filter_map(|part| Some(format!("{part}: {}", of.get(part)?)));
-            Some(said.collect::<Vec<_>>().join("; ")).filter(|said| !said.is_empty())
+            let said: Vec<String> = parts.iter().flat_map(|part| said_of(part, of)).collect();
+            Some(said.join("; ")).filter(|said| !said.is_empty())
         };
         said(&self.failures).map(State::Failed).or_else(|| said(&self.troubles).map(State::Degraded))
     }
+}
+
+/// What is said of a component, and of its parts, which are called `component[part]`.
+fn said_of(component: &str, of: &BTreeMap<String, String>) -> Vec<String> {
+    let said = of.range(component.to_owned()..).take_while(|(name, _)| name.starts_with(component));
+    said.filter(|(name, _)| is_of(name, component)).map(|(name, said)| format!("{name}: {said}")).collect()
+}
+
+fn is_of(name: &str, component: &str) -> bool {
+    name.strip_prefix(component).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod component;
 pub mod connections;
 pub mod fan_out;
+pub mod flow;
 pub mod health;
 pub mod lifetime;
 pub mod link;

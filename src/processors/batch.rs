@@ -31,7 +31,7 @@ use crate::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ProcessorConfig, StartError},
     },
-    telemetry::Counter,
+    telemetry::{BYTES, Counter, Histogram, ITEMS},
 };
 
 /// First pause when the next node gives no hint; it doubles up to [`LONGEST_PAUSE`].
@@ -122,8 +122,8 @@ impl Drop for Batcher {
 }
 
 struct Metrics {
-    sent_items: Counter,
-    sent_requests: Counter,
+    items: Histogram,
+    bytes: Histogram,
     by_size: Counter,
     by_timeout: Counter,
     dropped: Counter,
@@ -131,10 +131,16 @@ struct Metrics {
 
 impl Metrics {
     fn new(context: &Context) -> Self {
-        let counter = |name, help| context.metrics.counter(name, help, &[("processor", context.id.as_str())]);
+        let labels = [("processor", context.id.as_str())];
+        let counter = |name, help| context.metrics.counter(name, help, &labels);
+        let histogram = |name, help, bounds| context.metrics.histogram(name, help, bounds, &labels);
         Self {
-            sent_items: counter("otelcol_processor_batch_batch_send_size_sum", "Items in the requests handed on."),
-            sent_requests: counter("otelcol_processor_batch_batch_send_size_count", "Requests handed on."),
+            items: histogram("otelcol_processor_batch_batch_send_size", "Items in the requests handed on.", ITEMS),
+            bytes: histogram(
+                "otelcol_processor_batch_batch_send_size_bytes",
+                "Bytes of the requests handed on.",
+                BYTES,
+            ),
             by_size: counter(
                 "otelcol_processor_batch_batch_size_trigger_send",
                 "Requests sent because they were full.",
@@ -205,14 +211,14 @@ impl Work {
         loop {
             let hint = match self.next.consume(batch.clone()).await {
                 Outcome::Accepted => {
-                    self.metrics.sent_items.add(batch.items as u64);
-                    self.metrics.sent_requests.add(1);
+                    self.metrics.items.record(batch.items as f64);
+                    self.metrics.bytes.record(batch.body.len() as f64);
                     return;
                 }
                 Outcome::Partial { rejected, message } => {
                     let taken = (batch.items as u64).saturating_sub(rejected);
-                    self.metrics.sent_items.add(taken);
-                    self.metrics.sent_requests.add(1);
+                    self.metrics.items.record(taken as f64);
+                    self.metrics.bytes.record(batch.body.len() as f64);
                     return self.lose(rejected, &message);
                 }
                 Outcome::Permanent { reason } => return self.lose(batch.items as u64, &reason),

@@ -19,6 +19,7 @@ use crate::{
         Next,
         component::{Id, Outputs, Route, Running, StartError},
         fan_out::FanOut,
+        flow,
         link::{Link, Unused, entrance},
     },
     registry::Plan,
@@ -271,7 +272,9 @@ fn build(plan: &Plan, key: &Key, running: Option<&Stage>, site: &Site) -> Result
         Key::Processor(pipeline, id) => {
             let Some(planned) = plan.processors.get(id) else { return Ok(None) };
             let link = Arc::new(Link::default());
-            let next = planned.config.build(pipeline.signal, link.clone(), &context)?;
+            let next = flow::processor(pipeline.signal, link.clone(), &context, |next| {
+                planned.config.build(pipeline.signal, next, &context)
+            })?;
             Some(Stage::over(node, next, Joint::Link(link)))
         }
         Key::Source(id) => {

@@ -4,7 +4,7 @@
 //! order batches meet them, extensions. `reload` does both at once for what has changed.
 
 mod graph;
-mod metrics_endpoint;
+mod own_metrics;
 mod reload;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -42,7 +42,7 @@ pub struct Service {
     receivers: std::collections::BTreeMap<Id, RunningReceiver>,
     /// In the order they were started.
     extensions: Vec<RunningExtension>,
-    own_metrics: Option<Box<dyn Running>>,
+    own_metrics: Vec<Box<dyn Running>>,
     /// Leads to every pipeline that receivers feed.
     caller: Outputs,
     /// What reloads took out.
@@ -109,7 +109,7 @@ impl Service {
             graph: Graph::default(),
             receivers: std::collections::BTreeMap::new(),
             extensions: Vec::new(),
-            own_metrics: None,
+            own_metrics: Vec::new(),
             caller: Outputs::default(),
             retiring: JoinSet::new(),
             site: Site::new(base),
@@ -127,8 +127,8 @@ impl Service {
 
     async fn bring_up(&mut self, plan: &Plan, feed: Feed) -> Result<(), StartError> {
         if feed == Feed::Receivers {
-            self.own_metrics =
-                metrics_endpoint::serve(&plan.root.service.telemetry.metrics, &self.site.metrics).await?;
+            let telemetry = &plan.root.service.telemetry;
+            self.own_metrics = own_metrics::start(telemetry, &self.site.base, &self.site.metrics).await?;
         }
         for reference in &plan.root.service.extensions {
             self.extensions.extend(start_extension(plan, &reference.id, &self.site).await?);
@@ -181,7 +181,7 @@ impl Service {
         for extension in self.extensions.drain(..).rev() {
             stop_within(STOP_DEADLINE, extension.running.as_ref()).await;
         }
-        if let Some(own_metrics) = self.own_metrics.take() {
+        for own_metrics in self.own_metrics.drain(..) {
             stop_within(STOP_DEADLINE, own_metrics.as_ref()).await;
         }
         tracing::info!("stopped");
@@ -189,6 +189,7 @@ impl Service {
 }
 
 fn publish_health(health: &Health, plan: &Plan, state: &State) {
+    health.started(plan.root.service.extensions.iter().map(|extension| extension.id.to_string()).collect());
     let pipelines = &plan.root.service.pipelines;
     health.set(pipelines.iter().map(|pipeline| (pipeline.id.to_string(), state.clone(), parts(pipeline))));
 }
@@ -205,7 +206,7 @@ async fn start_receiver(
     routes: Vec<Route>,
     site: &Site,
 ) -> Result<RunningReceiver, StartError> {
-    let outputs = Outputs::default();
+    let outputs = Outputs::of_receiver(&id.to_string());
     outputs.connect(routes);
     site.health.replaced(&named((Kind::Receiver, id)));
     let running = planned.config.start(outputs.clone(), &site.context(Kind::Receiver, id)).await?;

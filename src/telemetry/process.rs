@@ -1,22 +1,33 @@
 //! What the process costs, read from the kernel when somebody asks.
 
-use std::time::Instant;
+use std::{
+    sync::{LazyLock, atomic::Ordering},
+    time::Instant,
+};
 
-use super::Metrics;
+use super::{Metrics, sampling::LEFT_OUT};
 
 /// Clock ticks a second that Linux reports process times in, on every architecture Rust's tier 1 knows.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Refreshes the `otelcol_process_*` metrics; those the system does not tell stay absent.
-pub fn refresh(metrics: &Metrics, started: Instant) {
-    let set = |name, help, value: Option<f64>| {
-        if let Some(value) = value {
-            metrics.gauge(name, help, &[]).set(value);
-        }
-    };
-    set("otelcol_process_uptime", "Seconds since the start.", Some(started.elapsed().as_secs_f64()));
-    set("otelcol_process_cpu_seconds", "CPU seconds, user and system.", cpu_seconds());
-    set("otelcol_process_memory_rss", "Resident memory, bytes.", resident_bytes());
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Adds the `otelcol_process_*` metrics; what the system does not tell stays absent.
+pub fn measure(metrics: &Metrics) {
+    let _ = LazyLock::force(&STARTED);
+    let uptime = || Some(STARTED.elapsed().as_secs_f64());
+    metrics.measured("otelcol_process_uptime", "Seconds since the start.", true, uptime);
+    metrics.measured("otelcol_process_cpu_seconds", "CPU seconds, user and system.", true, cpu_seconds);
+    metrics.measured("otelcol_process_memory_rss", "Resident memory, bytes.", false, resident_bytes);
+    let virtual_bytes = || status_bytes("VmSize:");
+    metrics.measured(
+        "otelcol_process_runtime_total_sys_memory_bytes",
+        "Memory obtained from the system, resident or not, bytes.",
+        false,
+        virtual_bytes,
+    );
+    let left_out = || Some(LEFT_OUT.load(Ordering::Relaxed) as f64);
+    metrics.measured("sekisho_log_lines_sampled_out", "Log lines that sampling has left out.", true, left_out);
 }
 
 fn cpu_seconds() -> Option<f64> {
@@ -29,8 +40,12 @@ fn cpu_seconds() -> Option<f64> {
 }
 
 fn resident_bytes() -> Option<f64> {
+    status_bytes("VmRSS:")
+}
+
+fn status_bytes(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024.0)
 }

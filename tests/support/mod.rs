@@ -72,11 +72,13 @@ impl Gateway {
     ) -> Self {
         let path = directory.path().join("config.yaml");
         std::fs::write(&path, config).unwrap();
+        // Readers say themselves where they listen.
+        let address = ["--set", "service.telemetry.metrics.address=127.0.0.1:0"];
         let mut child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
             .arg("--config")
             .arg(&path)
             .args(["--set", "service.telemetry.logs.encoding=json"])
-            .args(["--set", "service.telemetry.metrics.address=127.0.0.1:0"])
+            .args(address.iter().filter(|_| !config.contains("readers:")))
             .args(arguments)
             .envs(variables.iter().copied())
             .current_dir(directory.path())
@@ -134,10 +136,15 @@ impl Gateway {
         format!("http://{}", self.endpoint("receiver otlp", "http"))
     }
 
+    /// The gateway's own metrics, as they are scraped.
+    pub async fn scrape(&self) -> String {
+        let url = format!("http://{}/metrics", self.endpoint("metrics", "http"));
+        http().get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// The gateway's own metrics, by `name{labels}`.
     pub async fn metrics(&self) -> HashMap<String, f64> {
-        let url = format!("http://{}/metrics", self.endpoint("metrics", "http"));
-        let text = http().get(url).send().await.unwrap().text().await.unwrap();
+        let text = self.scrape().await;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines
             .filter_map(|line| line.rsplit_once(' '))

@@ -28,6 +28,7 @@ use self::{
 };
 use super::{Failure, runtime};
 use crate::{
+    config,
     otlp::Signal,
     pipeline::{Next, Outcome},
     telemetry,
@@ -64,7 +65,9 @@ struct Sent {
 
 /// Runs the demo.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    telemetry::start_logs("error", false);
+    let mut own = config::Telemetry::default();
+    own.logs.level = config::LogLevel::Error;
+    let _ = telemetry::start_logs(&own, &super::base());
     let options = Options { seed: arguments.seed, days: arguments.days, scale: arguments.scale, ..Options::default() };
     // Before the minute's work, not after it.
     let mut file = arguments.report.as_deref().map(create).transpose()?;

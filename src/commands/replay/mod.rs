@@ -43,9 +43,10 @@ struct Report {
 /// Replays the recordings and prints a closing report.
 pub fn run(sources: &Sources, arguments: &Arguments) -> Result<(), Failure> {
     let (plan, problems) = sources.load()?;
-    start_logs(&plan);
+    let runtime = runtime()?;
+    let own_telemetry = start_logs(&plan, &runtime)?;
     log_warnings(&problems);
-    runtime()?.block_on(async {
+    let done = runtime.block_on(async {
         let service =
             Service::start_without_receivers(plan, base()).await.map_err(|error| Failure::Work(error.to_string()))?;
         let replayed = replay(&service.inputs(), &arguments.recordings).await;
@@ -58,7 +59,9 @@ pub fn run(sources: &Sources, arguments: &Arguments) -> Result<(), Failure> {
             return Err(Failure::Work(lost));
         }
         Ok(())
-    })
+    });
+    own_telemetry.stop();
+    done
 }
 
 async fn replay(inputs: &Outputs, recordings: &[PathBuf]) -> Result<Report, Failure> {

@@ -19,7 +19,8 @@ fn told(problems: &Problems) -> Vec<String> {
 fn a_good_file_is_understood() {
     let (root, problems) = read(GOOD);
     assert!(problems.is_empty(), "{problems}");
-    assert_eq!(root.service.telemetry.metrics.listen(), Some(Endpoint::localhost(8888)));
+    let [scraped] = root.service.telemetry.metrics.pulls().try_into().expect("one place to scrape");
+    assert_eq!((scraped.host.as_str(), scraped.port), ("localhost", 8888));
     let [pipeline] = root.service.pipelines.as_slice() else { panic!("one pipeline") };
     assert_eq!(pipeline.id, PipelineId { signal: Signal::Traces, name: String::new() });
     assert_eq!(pipeline.receivers[0].id.to_string(), "otlp");

@@ -171,6 +171,10 @@ async fn respond(request: Request<Incoming>, state: &State, hang_up: &Cancellati
 
 /// The message of a request.
 fn plain(grpc: bool, headers: &HeaderMap, body: &[u8]) -> Bytes {
+    if headers.contains_key("x-prometheus-remote-write-version") {
+        // Snappy's block format, which OTLP does not know.
+        return snap::raw::Decoder::new().decompress_vec(body).unwrap().into();
+    }
     let name = headers.get(if grpc { "grpc-encoding" } else { "content-encoding" });
     let encoding = name.map_or(Encoding::Identity, |name| Encoding::parse(name.to_str().unwrap()).unwrap());
     if !grpc {

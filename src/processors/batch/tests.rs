@@ -122,7 +122,7 @@ async fn several_batches_become_one_request_with_all_their_records() {
     let taken = next.taken();
     assert_eq!(texts(&taken[0]), ["0 a 0", "0 a 1", "0 a 2", "0 a 0", "0 a 1", "0 a 2"]);
     assert_eq!(next.items(), [6, 1]);
-    let metrics = context.metrics.render();
+    let metrics = context.metrics.render(&crate::telemetry::Form::default());
     for expected in [
         "otelcol_processor_batch_batch_send_size_sum{processor=\"batch\"} 7",
         "otelcol_processor_batch_batch_send_size_count{processor=\"batch\"} 2",
@@ -204,7 +204,7 @@ async fn what_is_refused_for_good_is_counted() {
         tokio::time::sleep(MS).await;
     }
     assert_eq!(next.asked(), 3, "refused for good is not offered again");
-    let metrics = context.metrics.render();
+    let metrics = context.metrics.render(&crate::telemetry::Form::default());
     assert!(metrics.contains("otelcol_processor_batch_dropped_items{processor=\"batch\"} 7"), "{metrics}");
     assert!(metrics.contains("batch_send_size_sum{processor=\"batch\"} 8"), "{metrics}");
 }

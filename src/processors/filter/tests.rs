@@ -26,7 +26,7 @@ async fn through(yaml: &str, signal: Signal) -> (Outcome, Vec<Batch>, String) {
     let (script, context) = (Script::new([]), probe::context("filter", Path::new("")));
     let node = config.build(signal, script.clone(), &context).unwrap();
     let outcome = node.consume(batch(signal)).await;
-    (outcome, script.taken(), context.metrics.render())
+    (outcome, script.taken(), context.metrics.render(&crate::telemetry::Form::default()))
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn refuses_above_the_soft_limit_and_looks_again_after_the_interval() {
         assert_eq!(&limiter.consume(batch()).await, expected, "{row}");
     }
     assert_eq!((limiter.accepted.get(), limiter.refused.get()), (30, 20));
-    let text = context.metrics.render();
+    let text = context.metrics.render(&crate::telemetry::Form::default());
     assert!(text.contains("otelcol_processor_refused_log_records{processor=\"memory_limiter\"} 20"), "{text}");
 }
 

@@ -89,6 +89,7 @@ struct Gathered {
 struct Counters {
     accepted: Counter,
     refused: Counter,
+    failed: Counter,
     ok_requests: Counter,
     refused_requests: Counter,
     failed_requests: Counter,
@@ -201,6 +202,7 @@ impl Door {
         };
         let batch = opened?;
         if let Err(heard) = hold(admitted, batch.body.len()) {
+            counters.failed.add(batch.items as u64);
             return heard;
         }
         if batch.items == 0 {
@@ -306,10 +308,20 @@ fn open(signal: Signal, form: Form, encoding: Encoding, sent: Bytes, limit: usiz
 impl Counters {
     fn new(metrics: &Metrics, signal: Signal, transport: &str, receiver: &str) -> Self {
         let labels = [("receiver", receiver), ("transport", transport)];
-        let (accepted, refused) = match signal {
-            Signal::Traces => ("otelcol_receiver_accepted_spans", "otelcol_receiver_refused_spans"),
-            Signal::Metrics => ("otelcol_receiver_accepted_metric_points", "otelcol_receiver_refused_metric_points"),
-            Signal::Logs => ("otelcol_receiver_accepted_log_records", "otelcol_receiver_refused_log_records"),
+        let [accepted, refused, failed] = match signal {
+            Signal::Traces => {
+                ["otelcol_receiver_accepted_spans", "otelcol_receiver_refused_spans", "otelcol_receiver_failed_spans"]
+            }
+            Signal::Metrics => [
+                "otelcol_receiver_accepted_metric_points",
+                "otelcol_receiver_refused_metric_points",
+                "otelcol_receiver_failed_metric_points",
+            ],
+            Signal::Logs => [
+                "otelcol_receiver_accepted_log_records",
+                "otelcol_receiver_refused_log_records",
+                "otelcol_receiver_failed_log_records",
+            ],
         };
         let requests = |outcome| {
             let labels =
@@ -319,6 +331,7 @@ impl Counters {
         Self {
             accepted: metrics.counter(accepted, "Items taken by every pipeline.", &labels),
             refused: metrics.counter(refused, "Items some pipeline did not take.", &labels),
+            failed: metrics.counter(failed, "Items read but not let in: the receiver itself was full.", &labels),
             ok_requests: requests("success"),
             refused_requests: requests("refused"),
             failed_requests: requests("failure"),
