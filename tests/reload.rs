@@ -347,6 +347,8 @@ async fn a_dead_destination_does_not_hold_up_its_replacement() {
     let mut gateway = Gateway::start(&Setup::to(to_first).yaml()).await;
     let mut client = TraceServiceClient::connect(gateway.grpc()).await.unwrap();
     client.export(input::invocations("f", 0, 5)).await.unwrap();
+    let size = "otelcol_exporter_queue_size{exporter=\"otlp_grpc\"}";
+    eventually("they wait in the queue", async || (gateway.metrics().await[size] >= 1.0).then_some(())).await;
     reload(&mut gateway, &Setup::to(to_second).yaml()).await;
     client.export(input::invocations("f", 5, 5)).await.unwrap();
     eventually("the new one has it", async || (second.spans().len() == 5).then_some(())).await;

@@ -78,6 +78,8 @@ impl Gateway {
             .arg("--config")
             .arg(&path)
             .args(["--set", "service.telemetry.logs.encoding=json"])
+            // Tests count what is said: nothing may be left out for being said often.
+            .args(["--set", "service.telemetry.logs.sampling.enabled=false"])
             .args(address.iter().filter(|_| !config.contains("readers:")))
             .args(arguments)
             .envs(variables.iter().copied())
