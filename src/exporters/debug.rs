@@ -26,7 +26,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{direct, hexadecimal};
+use super::direct;
 use crate::{
     config::{Check, Report},
     otlp::{
@@ -221,7 +221,7 @@ fn lines(batch: &Batch) -> impl Iterator<Item = String> {
             Signal::Traces => {
                 let span = Span::scan(record, on_attribute);
                 let milliseconds = span.end.saturating_sub(span.start) as f64 / 1e6;
-                format!("{} {} {milliseconds:.3}ms", visible(span.name), hexadecimal(span.trace_id))
+                format!("{} {} {milliseconds:.3}ms", visible(span.name), crate::otlp::hex(span.trace_id))
             }
             Signal::Logs => {
                 let log = LogRecord::scan(record, on_attribute);
@@ -241,7 +241,7 @@ fn shown(value: AnyValue<'_>) -> String {
         AnyValue::Bool(value) => value.to_string(),
         AnyValue::Int(value) => value.to_string(),
         AnyValue::Double(value) => value.to_string(),
-        AnyValue::Bytes(bytes) => hexadecimal(bytes),
+        AnyValue::Bytes(bytes) => crate::otlp::hex(bytes),
         AnyValue::Array(_) => {
             let elements: Vec<String> = value.elements().map(shown).collect();
             format!("[{}]", elements.join(","))

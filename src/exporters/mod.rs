@@ -24,12 +24,9 @@ mod alert;
 mod answer;
 mod client;
 
-use std::{
-    fmt::Write as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -193,14 +190,6 @@ const fn sent(signal: Signal) -> &'static str {
         Signal::Metrics => "otelcol_exporter_sent_metric_points",
         Signal::Logs => "otelcol_exporter_sent_log_records",
     }
-}
-
-/// Ids and opaque bytes, as people write them.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::hexadecimal;
 use crate::{
     incidents::record::EVENT_NAME,
     otlp::view::{self, AnyValue, LogRecord},
@@ -184,8 +183,8 @@ impl Alert {
             at: if log.time == 0 { log.observed_time } else { log.time },
             observed: log.observed_time,
             headline: plain(log.body).as_str().map(clean).unwrap_or_default(),
-            trace_id: hexadecimal(log.trace_id),
-            span_id: hexadecimal(log.span_id),
+            trace_id: crate::otlp::hex(log.trace_id),
+            span_id: crate::otlp::hex(log.span_id),
             function: text_in(&attributes, "faas.name"),
             version: text_in(&attributes, "faas.version"),
             invocations: texts("invocations"),
@@ -252,7 +251,7 @@ pub fn plain(value: AnyValue<'_>) -> Value {
         AnyValue::Bool(value) => value.into(),
         AnyValue::Int(value) => value.into(),
         AnyValue::Double(value) => value.into(),
-        AnyValue::Bytes(bytes) => hexadecimal(bytes).into(),
+        AnyValue::Bytes(bytes) => crate::otlp::hex(bytes).into(),
         AnyValue::Array(_) => value.elements().map(plain).collect(),
         AnyValue::KvList(_) => object(value.entries()).into(),
     }

@@ -328,7 +328,7 @@ fn text(value: AnyValue<'_>) -> String {
         AnyValue::Bool(value) => value.to_string(),
         AnyValue::Int(value) => value.to_string(),
         AnyValue::Double(value) => value.to_string(),
-        AnyValue::Bytes(bytes) => crate::exporters::hexadecimal(bytes),
+        AnyValue::Bytes(bytes) => crate::otlp::hex(bytes),
         AnyValue::Array(_) | AnyValue::KvList(_) => crate::exporters::alert::plain(value).to_string(),
     }
 }

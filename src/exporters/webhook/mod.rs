@@ -52,7 +52,7 @@ use super::{
         text,
     },
     client::{check_auth, check_headers, check_timeout, check_url, client, fetch, header_map},
-    hexadecimal, tls,
+    tls,
 };
 use crate::{
     config::{Check, Report, Secret},
@@ -290,7 +290,7 @@ impl Sender {
         let mut document = documents(body).next()?;
         let time = document["time"].as_str().unwrap_or_default().to_owned();
         let Some(alert) = Alert::all(body).next().flatten() else {
-            let id = format!("log-{}", hexadecimal(&Sha256::digest(body)[..16]));
+            let id = format!("log-{}", crate::otlp::hex(&Sha256::digest(body)[..16]));
             return Some(Event { id, kind: "sekisho.log".to_owned(), subject: None, time, document });
         };
         if alert.tier < self.config.minimum_tier {
@@ -422,8 +422,8 @@ fn document(record: &[u8], resource: &Map<String, Value>) -> Value {
         "headline": plain(log.body),
         "time": rfc3339(time),
         "severity": String::from_utf8_lossy(log.severity_text),
-        "trace_id": hexadecimal(log.trace_id),
-        "span_id": hexadecimal(log.span_id),
+        "trace_id": crate::otlp::hex(log.trace_id),
+        "span_id": crate::otlp::hex(log.span_id),
         "incident": incident,
         "attributes": attributes,
         "resource": resource,

@@ -1,10 +1,11 @@
 //! What was learned, in the store: one record a function, one for the fleet, one for open incidents.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Config, Model};
 use crate::{
     incidents::Incidents,
+    otlp::hex,
     pipeline::component::{Context, StartError},
     store::{Store, StoreError},
 };
@@ -66,7 +67,7 @@ impl State {
     /// What has changed since the last call.
     pub fn changed(model: &mut Model) -> Vec<(String, Vec<u8>)> {
         let mut records = vec![(INCIDENTS.to_owned(), model.incidents.snapshot())];
-        model.detector.snapshot_dirty(&mut |key, value| records.push((hexadecimal(key), value.to_vec())));
+        model.detector.snapshot_dirty(&mut |key, value| records.push((hex(key), value.to_vec())));
         records
     }
 
@@ -79,13 +80,6 @@ impl State {
         unsaved.clear();
         Ok(())
     }
-}
-
-fn hexadecimal(key: &[u8]) -> String {
-    key.iter().fold(String::with_capacity(2 * key.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
