@@ -15,7 +15,7 @@
 //! and it.
 
 use std::{
-    fs,
+    fs, hint,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -38,6 +38,8 @@ const MIB: u64 = 1 << 20;
 /// Of what is left up to the soft limit, this part may come before another reading: other pipelines take theirs, and a batch
 /// may be held in more than one form.
 const SHARE: u64 = 8;
+/// More than the allocator serves from pages with several blocks.
+const PAGE_OF_ITS_OWN_BYTES: usize = 4 << 20;
 
 /// The configuration; the keys are the Collector's.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -185,9 +187,14 @@ impl Limiter {
             return reading.above;
         }
         reading.next_check = Some(now + self.check_interval);
+        let is_above = |resident: u64| resident > self.soft_limit;
         // A reading that fails says nothing new.
-        let Some(resident) = (self.read)() else { return reading.above };
-        let above = resident > self.soft_limit;
+        let Some(mut resident) = (self.read)() else { return reading.above };
+        if is_above(resident) {
+            give_back_freed_memory();
+            resident = (self.read)().unwrap_or(resident);
+        }
+        let above = is_above(resident);
         reading.room = self.soft_limit.saturating_sub(resident) / SHARE;
         if above != reading.above {
             let (resident_mib, soft_limit_mib) = (resident / MIB, self.soft_limit / MIB);
@@ -216,6 +223,14 @@ impl Consumer for Limiter {
         self.accepted.add(batch.items as u64);
         self.next.consume(batch)
     }
+}
+
+/// Has the allocator return what was freed to the system, as far as its time has come.
+///
+/// mimalloc keeps freed pages for a second and looks at them again only when a page is taken or returned. Refused batches
+/// take none, so that after a peak the resident size could stay above the limit for good, and with it the refusals.
+fn give_back_freed_memory() {
+    drop(hint::black_box(Vec::<u8>::with_capacity(PAGE_OF_ITS_OWN_BYTES)));
 }
 
 /// Resident memory of this process.
