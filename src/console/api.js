@@ -37,7 +37,13 @@ async function call(method, url, body, signal, incident) {
   const late = AbortSignal.timeout(PATIENCE);
   const request = { method, headers: headers({ ...(body && { "content-type": "application/json" }), ...linked(incident) }), signal: signal ? AbortSignal.any([signal, late]) : late };
   if (body) request.body = JSON.stringify(body);
-  const response = await ask(url, request);
+  let response = await ask(url, request);
+  if ([401, 403].includes(response.status) && linked(incident)) {
+    // The link is too old; whoever is signed in does not need it.
+    keepLink(incident, null);
+    delete request.headers["x-sekisho-link"];
+    response = await ask(url, request);
+  }
   if (!response.ok) throw await failure(response);
   try {
     return await response.json();

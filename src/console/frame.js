@@ -44,7 +44,7 @@ function connection(state) {
 }
 
 function themeButton(on) {
-  return h("button.plain", { type: "button", onclick: () => on.theme(), title: "Light, dark, or as the system has it" }, `Theme: ${theme()}`);
+  return h("button.plain", { type: "button", onclick: () => on.theme(), title: "Light, dark, or as the system has it", "aria-label": `Theme: ${theme()}` }, `◐ ${theme()}`);
 }
 
 function pin(number, what) {

@@ -33,7 +33,6 @@ export const fleet = {
     return [
       h("h1", { tabindex: "-1" }, "Fleet"),
       state.functions === 0 && !(BigInt(state.invocations_scored) > 0n) ? nothingYet(state) : null,
-      h("div.grid", {}, promise(state), health(state), telemetry(state, page.state.rates ?? []), waiting(state)),
       panel(
         "Open incidents",
         {},
@@ -44,6 +43,7 @@ export const fleet = {
             ]
           : h("p.empty", {}, state.functions > 0 ? "None. Nothing needs you now." : "None, and nothing has been watched yet."),
       ),
+      h("div.grid", {}, promise(state), health(state), telemetry(state, page.state.rates ?? []), waiting(state)),
     ];
   },
 };
@@ -72,13 +72,15 @@ function nothingYet(state) {
 function promise(state) {
   const learning = state.promise_state === "learning";
   const bound = learning ? state.bound_per_day : state.budget_per_day;
+  // The badge says the state already.
+  const sentence = state.promise.startsWith(`${state.promise_state}: `) ? state.promise.slice(state.promise_state.length + 2) : state.promise;
   const suspended = state.promise_state === "suspended";
   const realised = state.realised_days > 0 ? state.realised_pages / state.realised_days : null;
   const most = Math.max(state.budget_per_day, suspended ? 0 : bound, realised ?? 0);
   return panel(
     "Promise",
-    { class: ".wide" },
-    h("p.lead", {}, badge(state.promise_state || "unknown", PROMISE[state.promise_state]), " ", name(state.promise, 400)),
+    {},
+    h("p.lead", {}, badge(state.promise_state || "unknown", PROMISE[state.promise_state]), " ", name(sentence, 400)),
     h(
       "dl.rates",
       {},

@@ -146,7 +146,7 @@ function difference({ gained, lost }) {
 function distributions({ distributions: all }) {
   return panel(
     "How it usually is",
-    { class: ".wide", "data-key": "distributions" },
+    { "data-key": "distributions" },
     all.length === 0 && h("p.empty", {}, "Nothing has been measured yet."),
     h(
       "div.charts",

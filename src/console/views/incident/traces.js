@@ -15,7 +15,7 @@ export function tracesPanel({ abnormal, normal }) {
   const length = Math.max(lengthOf(strange), lengthOf(usual));
   return panel(
     "The invocation beside an ordinary one",
-    { class: ".wide", "data-key": "traces" },
+    { "data-key": "traces" },
     h(
       "div.twins",
       {},
