@@ -15,6 +15,10 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether there is a token; the gateway decides what it is worth. */
+export const isSignedIn = () => recallSecret("token") !== null;
+
+/** Signs in with `token` from now on. */
 export const signIn = (token) => rememberSecret("token", token);
 
 /** Keeps the token of a signed link to an incident: it opens that one incident to who is not signed in. */

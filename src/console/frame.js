@@ -11,7 +11,7 @@ const CONNECTION = {
   refused: ["Signed out", "Sign in to see changes as they happen"],
 };
 
-export function drawFrame(frame, page, on) {
+export function drawFrame(frame, on) {
   const waiting = frame.fleet?.waiting_proposals ?? 0;
   const pages = frame.fleet?.open_pages ?? 0;
   const here = place().parts[0] ?? "";
@@ -35,7 +35,6 @@ export function drawFrame(frame, page, on) {
     ),
     h("div.tools", {}, connection(frame.connection), themeButton(on), h("button.plain", { type: "button", onclick: () => on.help(), "aria-label": "Show all keys" }, h("kbd", {}, "?"))),
   );
-  if (page) document.title = `${pages > 0 ? `(${pages}) ` : ""}${page.title} · Sekisho`;
 }
 
 function connection(state) {

@@ -46,7 +46,7 @@ let stopEvents = () => {};
 let loading = null;
 const announced = new Set();
 
-const shell = { signIn: () => askToken(start) };
+const shell = { signIn: () => askToken(start), titled };
 
 function show() {
   const { parts } = place();
@@ -56,8 +56,13 @@ function show() {
   page = new Page(view, parameters, main, shell);
   const shown = page;
   dropKeys = view.keys ? addKeys(view.keysTitle, view.keys(shown)) : () => {};
-  document.title = `${page.title} · Sekisho`;
   draw();
+}
+
+/** What the browser's tab says: how many pages are open, and what this is. */
+function titled(title) {
+  const pages = frame.fleet?.open_pages ?? 0;
+  document.title = `${pages > 0 ? `(${pages}) ` : ""}${title} · Sekisho`;
 }
 
 /** A new place is read from its heading on. */
@@ -92,7 +97,8 @@ async function loadFrame() {
 }
 
 function draw() {
-  drawFrame(frame, page, { theme: () => draw(nextTheme()), help: showHelp });
+  if (page) titled(page.title);
+  drawFrame(frame, { theme: () => draw(nextTheme()), help: showHelp });
 }
 
 function onEvent({ data }) {

@@ -104,7 +104,7 @@ export class Page {
     }
     this.#main.setAttribute("aria-busy", "false");
     patch(this.#main, this.error ? stale(this) : null, h("div.view", { "data-key": "view" }, this.view.render(this)));
-    document.title = `${this.title} · Sekisho`;
+    this.shell.titled(this.title);
   }
 }
 

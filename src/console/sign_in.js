@@ -1,6 +1,6 @@
 // Asks for the token that the console's authenticator wants.
 
-import { signIn } from "./api.js";
+import { isSignedIn, signIn } from "./api.js";
 import { dialog } from "./dialog.js";
 import { h } from "./dom.js";
 
@@ -17,6 +17,7 @@ export function askToken(then) {
     return h(
       "form",
       { onsubmit: submit },
+      isSignedIn() && h("p.problem", { role: "alert" }, "That token was not accepted."),
       h("p", {}, "This console wants a token: one that the extension named under ", h("code", {}, "console::auth::authenticator"), " accepts. It is kept until this tab is closed."),
       h("p", {}, h("label", { for: "token" }, "Token"), field),
       h("p", {}, h("button.primary", { type: "submit" }, "Sign in")),
