@@ -113,7 +113,7 @@ function row(incident) {
       ".main",
       "",
       h("a.row", { href: link(["incidents", incident.id]) }, name(incident.headline, 400)),
-      h("div.note", {}, h("code", {}, incident.id), incident.technique_ids.map((id) => [" ", h("span.technique", {}, name(id, 16))]), " ", verdictBadge(incident.verdict)),
+      h("div.note", {}, h("code", {}, incident.id), [...new Set(incident.technique_ids)].map((id) => [" ", h("span.technique", {}, name(id, 16))]), " ", verdictBadge(incident.verdict)),
     ),
     td("", "Where", lead && functionLink(lead), others > 0 && h("span.note", {}, ` and ${plural(others, "other")}`)),
     td("", "Last seen", time(incident.last_seen, { brief: true })),

@@ -7,8 +7,8 @@ import { test } from "node:test";
 import { api, go, loaded, open, press, PATIENCE } from "./browser.mjs";
 import { HOSTILE, invoke } from "./telemetry.mjs";
 
-/** The recorded function that becomes hostile, as its resource names it. */
-const FAAS = { name: "collect-payment", version: "12" };
+/** The recorded function that becomes hostile; its account is in the ARNs that the recorded handlers have. */
+const FAAS = { name: "collect-payment", resource: { "cloud.account.id": "123456789012" } };
 
 /** Everything at once, in each place telemetry has for it. */
 function hostileCalls() {

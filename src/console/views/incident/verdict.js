@@ -184,6 +184,8 @@ async function give(page, draft) {
   page.update({ draft: Object.assign(draft, { busy: true }) });
   try {
     const verdict = await post("verdicts", request(page, draft), page.parameters.id);
+    // It can be taken back at once, not only when the page has been loaded anew.
+    page.data.detail.verdicts.push(verdict);
     page.update({ draft: null, said: [h("strong", {}, `Recorded: ${verdict.kind}. `), "Press ", h("kbd", {}, "z"), " to take it back."] });
     document.getElementById(`verdict-${verdict.kind}`)?.focus();
     await page.reload();
