@@ -18,9 +18,9 @@ const MOST_SIGNATURES: usize = 32;
 /// Incidents shown in a preview.
 const MOST_COVERED: usize = 20;
 
-/// What to look for: what was new, most surprising first.
+/// What to look for: what was new or rare, most surprising first.
 fn signature(detail: &IncidentDetail) -> Vec<Signature> {
-    let telling = |row: &&Evidence| row.seen_in == 0 && !row.key.is_empty() && TELLING.contains(&row.feature.as_str());
+    let telling = |row: &&Evidence| !row.key.is_empty() && TELLING.contains(&row.feature.as_str());
     let rows = detail.evidence.iter().filter(telling).take(MOST_SIGNATURES);
     rows.map(|row| Signature { feature: row.feature.clone(), key: row.key.clone() }).collect()
 }
