@@ -48,7 +48,7 @@ export function histogram(what, buckets, say, marks = []) {
 function position(buckets, step) {
   return (value) => {
     const i = buckets.findIndex((bucket) => value < bucket.to);
-    if (i < 0) return WIDTH;
+    if (i < 0) return WIDTH - 1;
     const { from, to } = buckets[i];
     const within = to > from ? Math.max((value - from) / (to - from), 0) : 0;
     return Number(((i + within) * step).toFixed(2));

@@ -92,17 +92,28 @@ function adviceNow(page, { advice, techniques }, proposals) {
     proposals.length > 0 && proposalList(page, proposals),
     techniques.length > 0 && [
       h("h3", {}, "It looks like"),
-      h("ul.techniques", {}, techniques.map((technique) => h("li", {}, h("span.technique", {}, name(technique.id, 16)), " ", name(technique.rule, 120)))),
+      h("ul.techniques", {}, byId(techniques).map(([id, rules]) => h("li", {}, h("span.technique", {}, name(id, 16)), " ", name(rules.join(", "), 240)))),
       h("p.note", {}, "Ids of MITRE ATT&CK, for Enterprise."),
     ],
   );
 }
 
+/** Each technique once, with every rule that led to it. */
+function byId(techniques) {
+  const rules = new Map();
+  for (const { id, rule } of techniques) rules.set(id, [...(rules.get(id) ?? []), rule]);
+  return [...rules];
+}
+
+/** What a person looks for first. */
+const FIRST = ["faas.", "cloud.", "service."];
+const rank = ({ key }) => (FIRST.findIndex((prefix) => key.startsWith(prefix)) + FIRST.length + 1) % (FIRST.length + 1);
+
 function where({ resource, invocations, incident: one }) {
   return panel(
     "Where exactly",
     { "data-key": "where" },
-    resource.length > 0 ? facts(resource.map(({ key, value: text }) => [name(key, 60), value(text, 80)])) : h("p.empty", {}, "The function's resource names nothing."),
+    resource.length > 0 ? facts([...resource].sort((a, b) => rank(a) - rank(b)).map(({ key, value: text }) => [name(key, 60), value(text, 80)])) : h("p.empty", {}, "The function's resource names nothing."),
     invocations.length > 0 && h("details", {}, h("summary", {}, plural(one.invocation_count, "invocation"), Number(one.invocation_count) > invocations.length && `, the first ${invocations.length}`), h("ul", {}, invocations.map((id) => h("li", {}, value(id, 80))))),
   );
 }

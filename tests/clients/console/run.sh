@@ -4,7 +4,7 @@
 # hostile text stays text; nothing leaves the origin, breaks the policy or is written to the browser's console.
 #
 #   SEKISHO=path/to/sekisho tests/clients/console/run.sh
-#   tests/clients/console/run.sh pictures    also makes the README's pictures anew, in docs/
+#   tests/clients/console/run.sh pictures    makes the README's pictures in docs/ anew, and tests nothing
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib.sh"
@@ -17,7 +17,7 @@ node_with "$here"
 export SEKISHO NODE_HOME=$node_home CHROMIUM=${CHROMIUM:-$(command -v chromium)}
 export RECORDING=$here/../lambda/recording.jsonl.zst TOKEN=an-operator-on-call
 
-# gateway NAME CONSOLE: one that knows nothing, on the latest free_ports, with a console that is configured so; sets
+# gateway NAME [KEYS]: one that knows nothing, on the latest free_ports, with further keys of its console; sets
 # $CONSOLE, $OTLP and $FORWARD to it.
 gateway() {
   cat >"$work/$1.yaml" <<YAML
@@ -32,8 +32,9 @@ extensions:
   health_check: {endpoint: 127.0.0.1:$health}
   file_storage: {directory: $work/$1-state, create_directory: true}
   bearertokenauth: {token: $TOKEN}
-  console: {endpoint: 127.0.0.1:$console, $2}
+  console: {endpoint: 127.0.0.1:$console, ${2:-}}
 service:
+  telemetry: {metrics: {level: none}}
   extensions: [health_check, file_storage, bearertokenauth, console]
   pipelines:
     traces: {receivers: [otlp], processors: [faas, anomaly], exporters: [debug]}
@@ -53,11 +54,19 @@ YAML
 
 check() { node --test --test-reporter=spec "$here/$1.test.mjs" || fail "console: $1"; }
 
-# In this order: the path begins with an empty gateway, the others look at what it left.
 free_ports grpc http health console
-gateway open ""
+if [ "${1:-}" = pictures ]; then
+  need zstd convert
+  gateway pictures
+  node "$here/pictures.mjs" "$here/../../../docs" || fail "the pictures"
+  for picture in "$here"/../../../docs/console-*.png; do convert "$picture" -strip +dither -colors 192 "$picture"; done
+  ls -l "$here/../../../docs"
+  exit
+fi
+
+# In this order: the path begins with an empty gateway, the others look at what it left.
+gateway open
 for part in path hostile proposals accessibility parts; do check "$part"; done
-if [ "${1:-}" = pictures ]; then node "$here/pictures.mjs" "$here/../../../docs"; fi
 stop open
 
 free_ports grpc http health console

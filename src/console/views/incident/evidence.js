@@ -38,10 +38,13 @@ function line(row, most) {
   );
 }
 
-/** In how many invocations, and by whom else. */
-function seen({ seen_in: some, out_of: all, fleet_seen: others, fleet_size: fleet }) {
-  const own = BigInt(all) > 0n && `seen in ${count(some)} of ${count(all)} invocations${BigInt(some) > 0n ? ` (${share(some, all)})` : ""}`;
-  return [own, fleet > 0 && [own && ", ", `by ${count(others)} of ${plural(fleet, "other function")}`]];
+/** In how many invocations, and by whom else; measures are of nobody else. */
+function seen({ seen_in: some, out_of: all, fleet_seen: others, fleet_size: fleet, key, usual }) {
+  const said = usual.startsWith("never in");
+  const own = !said && BigInt(all) > 0n && `seen in ${count(some)} of ${count(all)}${BigInt(some) > 0n ? ` (${share(some, all)})` : ""}`;
+  const elsewhere = fleet - 1;
+  const there = key && elsewhere > 0 && `${count(Math.min(others, elsewhere))} of ${plural(elsewhere, "other function")}`;
+  return [own, there].filter(Boolean).join("; ");
 }
 
 /** How sure we are, and what that rests on. */
@@ -50,11 +53,11 @@ export function surenessPanel({ incident, evidence, guarantee }) {
   return panel(
     "How sure we are",
     {},
-    h("p", {}, `${bits(incident.score)} bits: as calibrated, an ordinary function is this strange on one day in ${days(incident.score)}. The page line is at ${bits(incident.line)} bits, one day in ${days(incident.line)}.`),
+    h("p", {}, `${bits(incident.score)} bits: extrapolated from what was calibrated, an ordinary function is this strange on one day in ${days(incident.score)}. The page line is at ${bits(incident.line)} bits, one day in ${days(incident.line)}.`),
     trust.length > 0 && h("p", {}, `Told ${trust.map((source) => SOURCES[source]).join("; and ")}.`),
     guarantee && h("p", {}, h("strong", {}, "Promise then: "), name(guarantee, 400), "."),
   );
 }
 
-/** Standardised bits are days of an ordinary function: one in 2^bits. Beyond a billion nobody has counted. */
-const days = (score) => (score > 30 ? "more than a billion" : count(2 ** Math.max(score, 0)));
+/** Standardised bits are days of an ordinary function, one in 2^bits, to two digits. Beyond a billion nobody has counted. */
+const days = (score) => (score > 30 ? "more than a billion" : count((2 ** Math.max(score, 0)).toPrecision(2)));
