@@ -33,6 +33,9 @@ const PLACES = [
 /** What is around the view follows so late, milliseconds. */
 const FRAME = 500;
 
+/** Incidents remembered as said. */
+const ANNOUNCED = 1_000;
+
 const main = document.getElementById("main");
 const announcement = document.getElementById("announcement");
 
@@ -46,7 +49,7 @@ let stopEvents = () => {};
 let loading = null;
 const announced = new Set();
 
-const shell = { signIn: () => askToken(start), titled };
+const shell = { signIn: () => askToken(restart), titled };
 
 function show() {
   const { parts } = place();
@@ -121,28 +124,31 @@ function onEvent({ data }) {
 /** Says an open incident once. */
 function announce({ id, state, tier, headline }) {
   if (state !== "open" || announced.has(id)) return;
+  if (announced.size >= ANNOUNCED) announced.clear();
   announced.add(id);
   announcement.textContent = `Incident, ${tier}: ${short(headline)}`;
 }
 
-/** Connects, and again with what a person signed in with. */
+/** Connects. What happened before the stream began is not in it: once it is there, everything is loaded anew. */
 function start() {
-  stopEvents();
-  let lost = false;
   stopEvents = stay((signal) => open("watch", {}, signal), {
     event: onEvent,
     state: (state) => {
       frame.connection = state;
-      if (state === "live" && lost) {
+      if (state === "live") {
         page?.reload();
         loadFrame();
       }
-      lost = state !== "live";
       draw();
     },
   });
+}
+
+/** Connects again, with what a person signed in with. */
+function restart() {
+  stopEvents();
+  start();
   page?.reload();
-  loadFrame();
 }
 
 applyTheme();

@@ -33,6 +33,7 @@ pub const PAGES: &[Page] = &[
     page!("help.js"),
     page!("icon.svg"),
     page!("keys.js"),
+    page!("listing.js"),
     page!("main.js"),
     page!("marks.js"),
     page!("memory.js"),

@@ -41,6 +41,7 @@ export class Page {
 
   /** Loads the data anew and draws. The latest load counts, whatever order answers come in. */
   async reload() {
+    if (this.#ended.signal.aborted) return;
     const mine = ++this.#loading;
     if (this.data === null) this.#draw();
     try {
@@ -67,6 +68,7 @@ export class Page {
 
   /** Changes what the address says of this view, and draws. */
   ask(changes) {
+    if (this.#ended.signal.aborted) return;
     restate(changes);
     this.query = place().query;
     this.update();

@@ -1,9 +1,9 @@
 // All functions: how they are, how well they are seen, how busy they are.
 
-import { get } from "../api.js";
 import { sparkline } from "../charts/sparkline.js";
 import { h } from "../dom.js";
 import { count, plural } from "../format.js";
+import { listing, more, narrowSoon } from "../listing.js";
 import { badge, panel, rowKeys, searchKey, time } from "../marks.js";
 import { UNHURRIED } from "../page.js";
 import { link } from "../router.js";
@@ -36,16 +36,7 @@ export const functions = {
     ["s", "sort by the next column", () => sortBy(page, nextColumn(page))],
     ["n", "more of them", () => more(page)],
   ],
-  async load(page, signal) {
-    const asked = (token) => get("functions", { name: page.query.get("name") ?? "", page_size: PAGE_SIZE, page_token: token }, signal);
-    let answer = await asked("");
-    const list = [...answer.functions];
-    for (let i = 1; i < (page.state.pages ?? 1) && answer.next_page_token; i++) {
-      answer = await asked(answer.next_page_token);
-      list.push(...answer.functions);
-    }
-    return { list, total: answer.total, next: answer.next_page_token };
-  },
+  load: (page, signal) => listing(page, "functions", { name: page.query.get("name") ?? "", page_size: PAGE_SIZE }, signal),
   touched: ({ kind }) => (kind === "fleet" ? UNHURRIED : kind === "incident" || kind === "lagged"),
   render(page) {
     const { list, total, next } = page.data;
@@ -62,15 +53,7 @@ export const functions = {
 };
 
 function search(page) {
-  const typed = (event) => {
-    clearTimeout(page.state.typing);
-    page.state.typing = setTimeout(() => {
-      page.state.pages = 1;
-      page.ask({ name: event.target.value.trim() });
-      page.reload();
-    }, 200);
-  };
-  return h("div.controls", { role: "search" }, h("label.unseen", { for: "search" }, "Name"), h("input", { id: "search", type: "search", placeholder: "Name…", value: page.query.get("name") ?? "", oninput: typed }));
+  return h("div.controls", { role: "search" }, h("label.unseen", { for: "search" }, "Name"), h("input", { id: "search", type: "search", placeholder: "Name…", value: page.query.get("name") ?? "", oninput: (event) => narrowSoon(page, { name: event.target.value.trim() }) }));
 }
 
 function functionTable(page, list) {
@@ -124,12 +107,6 @@ function sortBy(page, key) {
 function nextColumn(page) {
   const now = COLUMNS.findIndex(([key]) => key === page.query.get("sort"));
   return COLUMNS[(now + 1) % COLUMNS.length][0];
-}
-
-function more(page) {
-  if (!page.data?.next) return;
-  page.state.pages = (page.state.pages ?? 1) + 1;
-  page.reload();
 }
 
 const rank = (one) => (one.open_incident_id ? 0 : 1 + ["learning", "fresh_deploy", "watched"].indexOf(one.state));

@@ -1,8 +1,8 @@
 // All incidents: what is open, and what was.
 
-import { get } from "../api.js";
 import { h } from "../dom.js";
 import { count, plural } from "../format.js";
+import { listing, more, narrow, narrowSoon } from "../listing.js";
 import { badge, functionLink, panel, rowKeys, searchKey, tier, time, verdictBadge } from "../marks.js";
 import { link } from "../router.js";
 import { table, td, th, tr } from "../table.js";
@@ -22,16 +22,7 @@ export const incidents = {
     ["a", "all, also resolved ones", () => narrow(page, { state: "all" })],
     ["n", "older ones", () => more(page)],
   ],
-  async load(page, signal) {
-    const asked = (token) => get("incidents", { ...filter(page.query), page_size: PAGE_SIZE, page_token: token }, signal);
-    let answer = await asked("");
-    const list = [...answer.incidents];
-    for (let i = 1; i < (page.state.pages ?? 1) && answer.next_page_token; i++) {
-      answer = await asked(answer.next_page_token);
-      list.push(...answer.incidents);
-    }
-    return { list, total: answer.total, next: answer.next_page_token };
-  },
+  load: (page, signal) => listing(page, "incidents", { ...filter(page.query), page_size: PAGE_SIZE }, signal),
   touched: (event) => ["incident", "verdict", "lagged"].includes(event.kind),
   render(page) {
     const { list, total, next } = page.data;
@@ -51,39 +42,20 @@ function filter(query) {
   return { state: state === "all" ? "" : state || "open", tier: query.get("tier") ?? "", function: query.get("function") ?? "" };
 }
 
-function narrow(page, changes) {
-  page.state.pages = 1;
-  page.ask(changes);
-  page.reload();
-}
-
-function more(page) {
-  if (!page.data?.next) return;
-  page.state.pages = (page.state.pages ?? 1) + 1;
-  page.reload();
-}
-
 function controls(page) {
   const state = page.query.get("state") || "open";
-  const set = (changes) => narrow(page, changes);
   return h(
     "div.controls",
     { role: "search" },
-    h("div.choices", { role: "group", "aria-label": "State" }, STATES.map(([which, text]) => h("button", { type: "button", "aria-pressed": String(which === state), onclick: () => set({ state: which === "open" ? "" : which }) }, text))),
-    h("div.choices", { role: "group", "aria-label": "Tier" }, TIERS.map(([which, text]) => h("button", { type: "button", "aria-pressed": String(which === (page.query.get("tier") ?? "")), onclick: () => set({ tier: which }) }, text))),
+    h("div.choices", { role: "group", "aria-label": "State" }, STATES.map(([which, text]) => h("button", { type: "button", "aria-pressed": String(which === state), onclick: () => narrow(page, { state: which === "open" ? "" : which }) }, text))),
+    h("div.choices", { role: "group", "aria-label": "Tier" }, TIERS.map(([which, text]) => h("button", { type: "button", "aria-pressed": String(which === (page.query.get("tier") ?? "")), onclick: () => narrow(page, { tier: which }) }, text))),
     h(
       "div",
       {},
       h("label.unseen", { for: "search" }, "Function"),
-      h("input", { id: "search", type: "search", placeholder: "Function…", value: page.query.get("function") ?? "", oninput: (event) => later(page, () => set({ function: event.target.value.trim() })) }),
+      h("input", { id: "search", type: "search", placeholder: "Function…", value: page.query.get("function") ?? "", oninput: (event) => narrowSoon(page, { function: event.target.value.trim() }) }),
     ),
   );
-}
-
-/** Once nobody has typed for a moment. */
-function later(page, run) {
-  clearTimeout(page.state.typing);
-  page.state.typing = setTimeout(run, 200);
 }
 
 function nothing(page, narrowed) {
