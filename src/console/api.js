@@ -4,6 +4,8 @@ import { recallSecret, rememberSecret } from "./memory.js";
 
 /** Relative to the page, so that it also works behind a proxy that adds a path. */
 const ROOT = "api/v1/";
+/** The header that carries a signed link's token. */
+const LINK = "x-sekisho-link";
 /** An answer later than this is none, milliseconds. */
 const PATIENCE = 15_000;
 
@@ -42,10 +44,10 @@ async function call(method, url, body, signal, incident) {
   const request = { method, headers: headers({ ...(body && { "content-type": "application/json" }), ...linked(incident) }), signal: signal ? AbortSignal.any([signal, late]) : late };
   if (body) request.body = JSON.stringify(body);
   let response = await ask(url, request);
-  if ([401, 403].includes(response.status) && linked(incident)) {
+  if ([401, 403].includes(response.status) && request.headers[LINK]) {
     // The link is too old; whoever is signed in does not need it.
     keepLink(incident, null);
-    delete request.headers["x-sekisho-link"];
+    delete request.headers[LINK];
     response = await ask(url, request);
   }
   if (!response.ok) throw await failure(response);
@@ -77,7 +79,7 @@ async function failure(response) {
 
 function linked(incident) {
   const token = incident && recallSecret(`link.${incident}`);
-  return token && { "x-sekisho-link": token };
+  return token && { [LINK]: token };
 }
 
 function headers(more) {
