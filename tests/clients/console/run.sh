@@ -56,9 +56,10 @@ check() { node --test --test-reporter=spec "$here/$1.test.mjs" || fail "console:
 
 free_ports grpc http health console
 if [ "${1:-}" = pictures ]; then
-  need zstd convert
-  gateway pictures
-  node "$here/pictures.mjs" "$here/../../../docs" || fail "the pictures"
+  need convert
+  start demo "$SEKISHO" demo "--console=$console"
+  wait_for 300 "the demo to be played" grep -q "Played" "$work/demo.log"
+  CONSOLE=http://127.0.0.1:$console node "$here/pictures.mjs" "$here/../../../docs" || fail "the pictures"
   for picture in "$here"/../../../docs/console-*.png; do convert "$picture" -strip +dither -colors 192 "$picture"; done
   ls -l "$here/../../../docs"
   exit
