@@ -5,9 +5,9 @@ import { compact } from "../format.js";
 import { short } from "../untrusted.js";
 import { layers } from "./layers.js";
 
-const [WIDE, TALL, BETWEEN, ACROSS, EDGE] = [216, 30, 12, 90, 8];
+const [WIDE, TALL, BETWEEN, ACROSS, EDGE] = [188, 30, 12, 60, 8];
 /** Letters that fit into a node. */
-const LETTERS = 28;
+const LETTERS = 24;
 
 /**
  * `nodes` of `{ id, name, kind, href, marked }`, `edges` of `{ from, to, count, marked }`. The list beside it says the same to

@@ -33,7 +33,7 @@ export function histogram(what, buckets, say, marks = []) {
     svg("text", { x: WIDTH, y: HEIGHT + 13, "text-anchor": "end" }, say(last.to)),
     marks.map((mark, i) => {
       const x = at(mark.at);
-      const end = x > WIDTH * 0.7;
+      const end = x > WIDTH / 2;
       return svg(
         `g.mark${mark.kind ? `.${mark.kind}` : ""}`,
         {},

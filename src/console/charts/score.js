@@ -9,7 +9,10 @@ export function bar(value, most, kind = "") {
   return svg(`svg.bar${kind ? `.${kind}` : ""}`, { "aria-hidden": "true" }, svg("rect.track", { width: "100%", height: "100%" }), svg("rect", { width: `${length.toFixed(2)}%`, height: "100%" }));
 }
 
-/** The parts of a score in a row, and where the line is that a page has to cross. */
+/**
+ * The parts of a score in a row, and where the line is that a page has to cross. Parts beyond the score are of other, weaker
+ * invocations.
+ */
 export function against(line, score, parts) {
   const most = Math.max(line, score, 0.1) * 1.12;
   const x = (value) => `${((100 * value) / most).toFixed(2)}%`;
@@ -20,7 +23,7 @@ export function against(line, score, parts) {
     svg("rect.track", { y: 14, width: "100%", height: 22 }),
     parts.map((part, i) => {
       const from = begin;
-      begin = Math.min(begin + Math.max(part, 0), most);
+      begin = Math.min(begin + Math.max(part, 0), score);
       return svg(`rect.part.part-${i % 2}`, { x: x(from), y: 14, width: x(begin - from), height: 22 });
     }),
     svg("line.line", { x1: x(line), x2: x(line), y1: 8, y2: 42 }),

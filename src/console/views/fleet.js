@@ -10,6 +10,8 @@ import { link } from "../router.js";
 import { name, value } from "../untrusted.js";
 import { incidentTable } from "./incidents.js";
 
+/** Open incidents shown here. */
+const SOME = 6;
 /** Readings of the rate of invocations that are kept while the page is open. */
 const READINGS = 60;
 const HEALTH = { ready: "good", degraded: "warn", failed: "bad" };
@@ -20,7 +22,7 @@ export const fleet = {
   keysTitle: "Fleet",
   keys: () => rowKeys,
   async load(_, signal) {
-    const [state, open] = await Promise.all([get("fleet", {}, signal), get("incidents", { state: "open", page_size: 8 }, signal)]);
+    const [state, open] = await Promise.all([get("fleet", {}, signal), get("incidents", { state: "open", page_size: 50 }, signal)]);
     return { fleet: state, open };
   },
   touched(event, page) {
@@ -30,16 +32,17 @@ export const fleet = {
   },
   render(page) {
     const { fleet: state, open } = page.data;
+    const gravest = [...open.incidents].sort((a, b) => Number(b.tier === "page") - Number(a.tier === "page") || b.priority - a.priority).slice(0, SOME);
     return [
       h("h1", { tabindex: "-1" }, "Fleet"),
       state.functions === 0 && !(BigInt(state.invocations_scored) > 0n) ? nothingYet(state) : null,
       panel(
         "Open incidents",
         {},
-        open.incidents.length > 0
+        gravest.length > 0
           ? [
-              incidentTable(open.incidents, "Open incidents, most recently changed first"),
-              h("p", {}, h("a", { href: link(["incidents"]) }, open.total > open.incidents.length ? `All ${count(open.total)} open incidents` : "All incidents")),
+              incidentTable(gravest, "Open incidents, gravest first"),
+              h("p", {}, h("a", { href: link(["incidents"]) }, open.total > gravest.length ? `All ${count(open.total)} open incidents` : "All incidents")),
             ]
           : h("p.empty", {}, state.functions > 0 ? "None. Nothing needs you now." : "None, and nothing has been watched yet."),
       ),

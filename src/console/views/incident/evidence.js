@@ -15,11 +15,13 @@ const SOURCES = {
 const GRAVE = new Set(["egress", "identity", "control", "delete"]);
 
 export function evidencePanel({ incident, evidence, counterfactual }) {
+  const sum = evidence.reduce((total, row) => total + row.bits, 0);
   const most = Math.max(...evidence.map((row) => row.bits), 0);
   return panel(
     "Why we think so",
     { class: ".evidence", "data-key": "evidence" },
     against(incident.line, incident.score, evidence.map((row) => row.bits)),
+    sum > incident.score + 0.1 && h("p.note", {}, `Evidence of several invocations; the strangest of them has ${bits(incident.score)} bits.`),
     counterfactual && h("p.counterfactual", {}, h("strong", {}, "What if: "), name(counterfactual, 400), "."),
     evidence.length > 0
       ? table("Evidence, strongest first", ["Observed", th(".number", {}, "Bits"), "Usual", "Told by"], evidence.map((row) => line(row, most)), ".bars")
