@@ -11,7 +11,7 @@ const first = async (path, items) => (await (await fetch(`${CONSOLE}/api/v1/${pa
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 for (const [name, place, theme, height] of [
-  ["fleet", "/", "light", 900],
+  ["fleet", "/", "light", 1_180],
   ["incident", `/incidents/${await first("incidents?function=search-flights&tier=page", "incidents")}`, "light", 1_000],
   ["function", `/functions/${await first("functions?name=reserve-booking", "functions")}`, "dark", 900],
 ]) {
