@@ -130,7 +130,7 @@ impl Core {
             let mut desk = self.desk();
             let verdict = desk.undo(&request.id, &request.author, &request.note, wall_clock())?;
             let functions = desk.functions_of(&verdict.incident_id);
-            for (function, since) in functions {
+            for (function, since, _) in functions {
                 match verdict.kind.as_str() {
                     "malicious" => mind.model.detector.pardon(function),
                     // What was tolerated meanwhile is not learned for it.

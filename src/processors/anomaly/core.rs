@@ -310,11 +310,9 @@ impl Core {
             (State::changed(&mut mind.model), functions)
         };
         let records = self.desk().take_records();
-        let saved = match state.save(changed).await {
-            Ok(()) => state.save_for_people(records, functions).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = saved {
+        // Each remembers what it could not write.
+        let for_people = state.save_for_people(records, functions).await;
+        if let Err(error) = state.save(changed).await.and(for_people) {
             tracing::warn!(
                 component = self.component,
                 %error,
@@ -336,8 +334,8 @@ impl Core {
 pub(super) fn apply(model: &mut Model, desk: &Desk) {
     let exceptions = desk.exceptions(model);
     model.detector.expect(exceptions);
-    for (function, since) in desk.forbidden() {
-        model.detector.forbid(function, since);
+    for (function, from, to) in desk.forbidden() {
+        model.detector.forbid(function, from, to);
     }
 }
 
