@@ -18,6 +18,7 @@ pub mod prometheus;
 pub mod prometheus_remote_write;
 pub mod slack;
 pub mod splunk_hec;
+pub mod syslog;
 pub mod webhook;
 
 mod alert;

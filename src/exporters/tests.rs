@@ -21,6 +21,7 @@ mod grafana;
 mod pagerduty;
 mod secure;
 mod siem;
+mod syslog;
 mod webhook;
 
 /// The exporter that `yaml` configures.

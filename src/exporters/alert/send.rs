@@ -132,6 +132,10 @@ impl Consumer for Chunks {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(self.take(batch))
     }
+
+    fn drain(&self) -> Boxed<'_, ()> {
+        self.next.drain()
+    }
 }
 
 struct Sender<D> {
