@@ -47,6 +47,12 @@ fn minimal(component: &Component, grpc: SocketAddr, http: SocketAddr) -> String 
                 "{{protocol: {{otlp: {{tls: {{insecure: true}}}}}}, resolver: {{static: {{hostnames: ['{grpc}']}}}}}}"
             )
         }
+        (Kind::Exporter, "syslog") => {
+            format!("{{endpoint: '{}', port: {}, tls: {{insecure: true}}}}", http.ip(), http.port())
+        }
+        (Kind::Exporter, "escalation") => {
+            "{audit_log: audit.jsonl, playbooks: [{name: watch, stages: [{stage: observe}]}]}".to_owned()
+        }
         (Kind::Exporter, "file") => "{path: out.jsonl}".to_owned(),
         (Kind::Exporter, "prometheus") | (Kind::Extension, "health_check" | "zpages" | "pprof") => {
             "{endpoint: 127.0.0.1:0}".to_owned()

@@ -6,6 +6,7 @@
 pub mod alertmanager;
 pub mod datadog;
 pub mod debug;
+pub mod escalation;
 pub mod file;
 pub mod grafana_annotations;
 pub mod load_balancing;
@@ -21,7 +22,7 @@ pub mod splunk_hec;
 pub mod syslog;
 pub mod webhook;
 
-mod alert;
+pub(crate) mod alert;
 mod answer;
 mod client;
 
@@ -194,4 +195,4 @@ const fn sent(signal: Signal) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

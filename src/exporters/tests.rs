@@ -15,7 +15,7 @@ use crate::{
 mod alertmanager;
 mod chat;
 mod datadog;
-pub(super) mod destination;
+pub(crate) mod destination;
 mod faults;
 mod grafana;
 mod pagerduty;

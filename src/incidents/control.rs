@@ -12,7 +12,6 @@ pub mod decimal {
     use serde::{Deserializer, Serializer, de};
 
     /// Writes a decimal string.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }

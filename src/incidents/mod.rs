@@ -8,6 +8,7 @@
 //! scale its line is drawn on: evidence is scaled so that its bits add up to the score.
 
 pub mod control;
+pub mod escalation;
 pub mod promise;
 pub mod proposals;
 pub mod record;

@@ -11,6 +11,7 @@ use super::{
     model::{Model, Seen},
     outbox::Outbox,
     state::State,
+    trial::Trial,
 };
 use crate::{
     detect::{
@@ -90,6 +91,7 @@ impl Core {
             opened: [opened(Tier::Page), opened(Tier::Queue)],
         };
         let outbox = Outbox::new(context, dropped);
+        outbox.observe(Trial::of(config, context)?);
         Ok(Self { mind: Mutex::new(mind), outbox, state, gauges, component: context.component.clone() })
     }
 
@@ -98,6 +100,7 @@ impl Core {
         if config.state != mind.config.state {
             return Err(context.error("`state` cannot be changed by a reload; restart the gateway"));
         }
+        self.outbox.observe(Trial::of(config, context)?);
         mind.model.detector.set_budget(config.budget.per_day());
         mind.config = config.clone();
         Ok(())

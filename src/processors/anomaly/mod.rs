@@ -5,6 +5,7 @@
 //!   budget: 1/week        # false pages you accept, for the whole fleet; the only number you set
 //!   annotate: anomalous   # which spans and log records carry `anomaly.*`: anomalous, all, none
 //!   state: file_storage   # the extension that keeps what was learned over restarts; none: memory only
+//!   mode: active          # observe: alerts are kept in a file for `sekisho report`, and sent to nobody
 //! ```
 //!
 //! One id is one detector: listed in several pipelines, it is the same instance, so that traces and logs feed one
@@ -18,6 +19,7 @@ mod core;
 mod model;
 mod outbox;
 mod state;
+mod trial;
 
 use std::sync::Arc;
 
@@ -51,6 +53,19 @@ pub struct Config {
     pub annotate: Annotated,
     /// Id of the extension that keeps state.
     pub state: Option<String>,
+    /// What becomes of alerts.
+    pub mode: Mode,
+}
+
+/// What becomes of alerts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are sent.
+    #[default]
+    Active,
+    /// They are kept for a report, and nobody hears of them: a trial.
+    Observe,
 }
 
 /// Which records of scored invocations carry annotations.
@@ -68,7 +83,7 @@ pub enum Annotated {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { budget: Rate::weekly(1.0), annotate: Annotated::default(), state: None }
+        Self { budget: Rate::weekly(1.0), annotate: Annotated::default(), state: None, mode: Mode::default() }
     }
 }
 
@@ -76,6 +91,9 @@ impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
         if self.budget.per_day() <= 0.0 {
             report.error("budget", "must be more than 0").hint("1/week suits most; 1/day while you get to know it");
+        }
+        if self.mode == Mode::Observe && self.state.is_none() {
+            report.error("mode", "`observe` needs `state`").hint("what would have been told is kept beside it");
         }
     }
 }
