@@ -150,7 +150,7 @@ fn dashboards_ask_for_what_alerts_say() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config-examples/grafana");
     let record = sample::record("inc-1", "opened", "page");
     let known: Vec<String> = record.attributes.iter().map(|pair| pair.key.replace('.', "_")).collect();
-    for (board, least) in [("fleet", 3), ("function", 8), ("incident", 6)] {
+    for (board, least) in [("fleet", 2), ("function", 8), ("incident", 6)] {
         let text = std::fs::read_to_string(folder.join(format!("{board}-dashboard.json"))).unwrap();
         let queries = text.lines().filter(|line| line.contains("\"expr\"") && line.contains("service_name"));
         let mut asked = 0;
