@@ -32,6 +32,7 @@
 pub mod commands;
 pub mod config;
 pub mod connectors;
+pub mod console;
 pub mod detect;
 pub mod exporters;
 pub mod extensions;

@@ -54,7 +54,7 @@ fn minimal(component: &Component, grpc: SocketAddr, http: SocketAddr) -> String 
             "{audit_log: audit.jsonl, playbooks: [{name: watch, stages: [{stage: observe}]}]}".to_owned()
         }
         (Kind::Exporter, "file") => "{path: out.jsonl}".to_owned(),
-        (Kind::Exporter, "prometheus") | (Kind::Extension, "health_check" | "zpages" | "pprof") => {
+        (Kind::Exporter, "prometheus") | (Kind::Extension, "console" | "health_check" | "zpages" | "pprof") => {
             "{endpoint: 127.0.0.1:0}".to_owned()
         }
         (Kind::Extension, "file_storage") => "{directory: state}".to_owned(),

@@ -5,14 +5,18 @@
 
 pub mod audit;
 pub mod components;
+mod console;
 pub mod demo;
 pub mod evaluate;
+pub mod functions;
+pub mod incidents;
 pub mod print_config;
 pub mod replay;
 pub mod report;
 pub mod run;
 pub mod schema;
 pub mod validate;
+pub mod verdict;
 mod watch;
 
 use std::{
@@ -64,6 +68,14 @@ enum Command {
     Audit(audit::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
+    /// Show incidents of a running gateway
+    Incidents(incidents::Arguments),
+    /// Show what a running gateway knows of functions
+    Functions(functions::Arguments),
+    /// Say what an incident is: expected, malicious, unsure; or take that back
+    Verdict(verdict::Arguments),
+    /// List verdicts, with what exceptions have covered and hunts have found
+    Verdicts(verdict::ListArguments),
 }
 
 /// Where the configuration comes from.
@@ -110,6 +122,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Audit(arguments)) => audit::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
+        Some(Command::Incidents(arguments)) => incidents::run(&arguments),
+        Some(Command::Functions(arguments)) => functions::run(&arguments),
+        Some(Command::Verdict(arguments)) => verdict::run(&arguments),
+        Some(Command::Verdicts(arguments)) => verdict::list(&arguments),
     };
     let (code, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,

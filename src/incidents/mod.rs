@@ -8,7 +8,9 @@
 //! scale its line is drawn on: evidence is scaled so that its bits add up to the score.
 
 pub mod control;
+pub mod desk;
 pub mod escalation;
+pub mod link;
 pub mod promise;
 pub mod proposals;
 pub mod record;

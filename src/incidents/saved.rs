@@ -20,7 +20,7 @@ mod proto {
 const FORMAT: u32 = 1;
 
 // In the order of their discriminants, which are part of the format.
-const FAMILIES: [Family; 10] = [
+pub(super) const FAMILIES: [Family; 10] = [
     Family::Operation,
     Family::Resource,
     Family::Destination,
@@ -33,7 +33,7 @@ const FAMILIES: [Family; 10] = [
     Family::Statement,
 ];
 const RISKS: [Risk; 6] = [Risk::Read, Risk::Write, Risk::Delete, Risk::Egress, Risk::Identity, Risk::Control];
-const QUANTITIES: [Quantity; 9] = [
+pub(super) const QUANTITIES: [Quantity; 9] = [
     Quantity::DurationUs,
     Quantity::SelfTimeUs,
     Quantity::Calls,
@@ -221,6 +221,7 @@ fn save_evidence(row: &Evidence) -> proto::Evidence {
         trace_id: row.source.trace_id.to_vec(),
         span_id: row.source.span_id.to_vec(),
         trust: row.source.trust as u32,
+        amount: row.amount,
     }
 }
 
@@ -253,6 +254,7 @@ fn load_evidence(row: proto::Evidence) -> Option<Evidence> {
         seen_in: row.seen_in,
         out_of: row.out_of,
         fleet: (row.fleet_seen, row.fleet_size),
+        amount: row.amount,
         source: Source {
             trace_id: row.trace_id.try_into().unwrap_or_default(),
             span_id: row.span_id.try_into().unwrap_or_default(),
