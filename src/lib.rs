@@ -9,7 +9,7 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
+//! | commands | [`commands`] (run, validate, components, print-config, replay, report, audit, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
 //! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
 //! | the wire | [`transport`]: TLS, addresses, who may come in |

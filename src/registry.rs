@@ -154,6 +154,10 @@ pub const COMPONENTS: &[Component] = &[
         summary: "incidents as OCSF Detection Findings, over HTTP", parse: Parse::Exporter(exporter::<exporters::ocsf::Config>) },
     Component { name: "splunk_hec", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
         summary: "incidents as events of Splunk (HTTP Event Collector)", parse: Parse::Exporter(exporter::<exporters::splunk_hec::Config>) },
+    Component { name: "syslog", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
+        summary: "incidents and log records as syslog messages (RFC 5424)", parse: Parse::Exporter(exporter::<exporters::syslog::Config>) },
+    Component { name: "escalation", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
+        summary: "what to do about incidents, step by step, until somebody answers", parse: Parse::Exporter(exporter::<exporters::escalation::Config>) },
 
     Component { name: "forward", aliases: &[], kind: Kind::Connector, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "joins pipelines of the same signal", parse: Parse::Connector(connector::<connectors::forward::Config>) },

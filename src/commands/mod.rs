@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed while working, 2 the arguments or the configuration are wrong. What was asked for goes
 //! to stdout, everything else to stderr.
 
+pub mod audit;
 pub mod components;
 mod console;
 pub mod demo;
@@ -11,6 +12,7 @@ pub mod functions;
 pub mod incidents;
 pub mod print_config;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod validate;
@@ -60,6 +62,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Simulate many fleets and say how often attacks are noticed and how many pages are false, with intervals
     Evaluate(evaluate::Arguments),
+    /// Say what people would have been told, from alerts that were kept: the end of a trial with `mode: observe`
+    Report(report::Arguments),
+    /// Check the audit log of an escalation exporter
+    Audit(audit::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
     /// Show incidents of a running gateway
@@ -113,6 +119,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Command::Report(arguments)) => report::run(&arguments),
+        Some(Command::Audit(arguments)) => audit::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
         Some(Command::Incidents(arguments)) => incidents::run(&arguments),
         Some(Command::Functions(arguments)) => functions::run(&arguments),

@@ -153,13 +153,17 @@ impl Detector {
         }
     }
 
-    /// A person says that what `function` showed since `from` is malicious: it is not learned, and today's surprise is
-    /// no measure of what is usual.
-    pub fn forbid(&mut self, function: u64, from: Nanos) {
+    /// A person says that what `function` began to show between `from` and `to` is malicious: it is not learned, and
+    /// that day's surprise, if it is today's, is no measure of what is usual.
+    pub fn forbid(&mut self, function: u64, from: Nanos, to: Nanos) {
         if let Some(function) = self.functions.get_mut(&function) {
-            let from = from.saturating_sub(MINUTE);
-            function.keys.quarantine(from, |_| FORBIDDEN);
-            function.order.quarantine(from, FORBIDDEN);
+            let then = from.saturating_sub(MINUTE).max(1)..=to.saturating_add(MINUTE);
+            for key in function.keys.map.values_mut().filter(|key| then.contains(&key.born)) {
+                key.quarantined_until = FORBIDDEN;
+            }
+            for shape in function.order.shapes.values_mut().filter(|shape| then.contains(&shape.born)) {
+                shape.quarantined_until = FORBIDDEN;
+            }
             if u64::from(function.today.day) == from / DAY {
                 function.today.highest = 0.0;
             }

@@ -95,18 +95,6 @@ pub struct Distribution {
     pub buckets: Vec<(u64, u32)>,
 }
 
-const QUANTITIES: [Quantity; 9] = [
-    Quantity::DurationUs,
-    Quantity::SelfTimeUs,
-    Quantity::Calls,
-    Quantity::BytesOut,
-    Quantity::BytesIn,
-    Quantity::Rows,
-    Quantity::DistinctResources,
-    Quantity::MemoryMb,
-    Quantity::InitUs,
-];
-
 impl Detector {
     /// The application of a function; zero when unknown.
     pub fn peers_of(&self, function: u64) -> u64 {
@@ -194,7 +182,7 @@ impl Detector {
 
     fn distributions_of(&self, function: u64) -> Vec<Distribution> {
         let Some(known) = self.functions.get(&function) else { return Vec::new() };
-        let each = QUANTITIES.into_iter().flat_map(|quantity| [(quantity, false), (quantity, true)]);
+        let each = Quantity::ALL.into_iter().flat_map(|quantity| [(quantity, false), (quantity, true)]);
         let histograms = each.filter_map(|(quantity, cold)| {
             let histogram = known.magnitudes.of(quantity, cold).filter(|histogram| histogram.n > 0)?;
             Some(Distribution {

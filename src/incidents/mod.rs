@@ -9,6 +9,7 @@
 
 pub mod control;
 pub mod desk;
+pub mod escalation;
 pub mod link;
 pub mod promise;
 pub mod proposals;

@@ -33,17 +33,6 @@ pub(super) const FAMILIES: [Family; 10] = [
     Family::Statement,
 ];
 const RISKS: [Risk; 6] = [Risk::Read, Risk::Write, Risk::Delete, Risk::Egress, Risk::Identity, Risk::Control];
-pub(super) const QUANTITIES: [Quantity; 9] = [
-    Quantity::DurationUs,
-    Quantity::SelfTimeUs,
-    Quantity::Calls,
-    Quantity::BytesOut,
-    Quantity::BytesIn,
-    Quantity::Rows,
-    Quantity::DistinctResources,
-    Quantity::MemoryMb,
-    Quantity::InitUs,
-];
 const TIERS: [Tier; 3] = [Tier::Evidence, Tier::Queue, Tier::Page];
 const TRUSTS: [Trust; 3] = [Trust::InProcess, Trust::Platform, Trust::Provider];
 
@@ -233,7 +222,7 @@ fn load_evidence(row: proto::Evidence) -> Option<Evidence> {
         2 => Feature::Shape,
         3 => Feature::Missing,
         4 => Feature::Repeats,
-        5 => Feature::Magnitude(nth(&QUANTITIES, row.quantity)?),
+        5 => Feature::Magnitude(nth(&Quantity::ALL, row.quantity)?),
         _ => return None,
     };
     let key = match row.key {
@@ -275,7 +264,7 @@ mod tests {
     fn tables_are_in_the_order_of_their_discriminants() {
         assert!(FAMILIES.iter().enumerate().all(|(at, family)| *family as usize == at));
         assert!(RISKS.iter().enumerate().all(|(at, risk)| *risk as usize == at));
-        assert!(QUANTITIES.iter().enumerate().all(|(at, quantity)| *quantity as usize == at));
+        assert!(Quantity::ALL.iter().enumerate().all(|(at, quantity)| *quantity as usize == at));
         assert!(TIERS.iter().enumerate().all(|(at, tier)| *tier as usize == at));
         assert!(TRUSTS.iter().enumerate().all(|(at, trust)| *trust as usize == at));
     }

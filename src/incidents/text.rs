@@ -6,10 +6,7 @@
 
 pub(super) mod clause;
 
-use super::{
-    FunctionRef, Incident,
-    saved::{FAMILIES, QUANTITIES},
-};
+use super::{FunctionRef, Incident, saved::FAMILIES};
 use crate::detect::{
     observation::{Family, Quantity, Risk},
     verdict::{Evidence, Feature},
@@ -146,7 +143,7 @@ pub fn feature_of(name: &str) -> Option<(Feature, Option<Family>)> {
         return Some((Feature::Novelty, Some(family)));
     }
     if let Some(quantity) = name.strip_prefix("magnitude.") {
-        let quantity = QUANTITIES.into_iter().find(|known| quantity_name(*known) == quantity)?;
+        let quantity = Quantity::ALL.into_iter().find(|known| quantity_name(*known) == quantity)?;
         return Some((Feature::Magnitude(quantity), None));
     }
     let feature = match name {

@@ -281,21 +281,21 @@ impl Desk {
         active.flat_map(|verdict| scopes::exceptions(verdict, verdicts::number(&verdict.id), model)).collect()
     }
 
-    /// Functions, and since when, of which nothing is to be learned: those of incidents called malicious.
-    pub fn forbidden(&self) -> Vec<(u64, Nanos)> {
-        let mut forbidden: Vec<(u64, Nanos)> =
+    /// Functions, and the event time between which nothing new is to be learned of them: incidents called malicious.
+    pub fn forbidden(&self) -> Vec<(u64, Nanos, Nanos)> {
+        let mut forbidden: Vec<(u64, Nanos, Nanos)> =
             self.verdicts.active("malicious").flat_map(|verdict| self.functions_of(&verdict.incident_id)).collect();
         forbidden.sort_unstable();
         forbidden.dedup();
         forbidden
     }
 
-    /// Functions drawn into an incident, and since when.
-    pub fn functions_of(&self, incident: &str) -> Vec<(u64, Nanos)> {
+    /// Functions drawn into an incident, and event time of its first and its latest invocation.
+    pub fn functions_of(&self, incident: &str) -> Vec<(u64, Nanos, Nanos)> {
         let Some(detail) = self.archive.get(incident) else { return Vec::new() };
         let Some(incident) = detail.incident else { return Vec::new() };
         let hashes = incident.functions.iter().filter_map(|function| u64::from_str_radix(&function.id, 16).ok());
-        hashes.map(|hash| (hash, incident.first_seen)).collect()
+        hashes.map(|hash| (hash, incident.first_seen, incident.last_seen)).collect()
     }
 
     /// What the detector has taken away for exceptions.

@@ -186,7 +186,7 @@ fn malicious_forbids_learning_and_hunts_in_what_is_stored_and_what_comes() {
     assert_eq!((preview.incidents, preview.evidence_rows, preview.signature.len()), (1, 2, 1), "{}", preview.summary);
 
     let hunt = bench.give(&first, "malicious").unwrap();
-    assert_eq!(bench.desk.forbidden(), [(1, NOON)]);
+    assert_eq!(bench.desk.forbidden(), [(1, NOON, NOON)]);
     let hits = |desk: &Desk| {
         let hits = desk.verdicts().into_iter().find(|one| one.id == hunt.id).unwrap().hits.clone();
         hits.into_iter().map(|hit| (hit.incident_id, hit.function.unwrap().name)).collect::<Vec<_>>()

@@ -20,6 +20,7 @@ use crate::{
             },
         },
         desk::Desk,
+        escalation::answers::Answers,
         promise, proposals,
     },
     pipeline::health::State,
@@ -121,7 +122,9 @@ impl Core {
             self.publish(&mut desk);
             verdict
         };
-        self.saved(verdict).await
+        let verdict = self.saved(verdict).await?;
+        self.answered(&verdict, &verdict.kind);
+        Ok(verdict)
     }
 
     async fn undo(&self, request: &UndoVerdictRequest) -> Result<Verdict, Fault> {
@@ -130,7 +133,7 @@ impl Core {
             let mut desk = self.desk();
             let verdict = desk.undo(&request.id, &request.author, &request.note, wall_clock())?;
             let functions = desk.functions_of(&verdict.incident_id);
-            for (function, since) in functions {
+            for (function, since, _) in functions {
                 match verdict.kind.as_str() {
                     "malicious" => mind.model.detector.pardon(function),
                     // What was tolerated meanwhile is not learned for it.
@@ -142,7 +145,15 @@ impl Core {
             self.publish(&mut desk);
             verdict
         };
-        self.saved(verdict).await
+        let verdict = self.saved(verdict).await?;
+        self.answered(&verdict, "undone");
+        Ok(verdict)
+    }
+
+    /// Escalation need not call anybody any more, or has to again.
+    fn answered(&self, verdict: &Verdict, kind: &str) {
+        let answers = self.shared.get_or_default::<Answers>(Answers::NAME);
+        answers.given(&verdict.incident_id, &verdict.author, kind);
     }
 
     async fn saved(&self, verdict: Verdict) -> Result<Verdict, Fault> {

@@ -15,6 +15,7 @@ use super::{
     outbox::Outbox,
     redact::Redact,
     state::State,
+    trial::Trial,
 };
 use crate::{
     detect::{
@@ -147,6 +148,8 @@ impl Core {
             scored: context.metrics.counter(SCORED, "Invocations scored.", &labels),
             opened: [opened(Tier::Page), opened(Tier::Queue)],
         };
+        let outbox = Outbox::new(context, dropped);
+        outbox.observe(Trial::of(config, context)?);
         Ok(Self {
             mind: Mutex::new(mind),
             desk: Mutex::new(desk),
@@ -154,7 +157,7 @@ impl Core {
             shared: context.shared.clone(),
             health: context.health(),
             started: wall_clock(),
-            outbox: Outbox::new(context, dropped),
+            outbox,
             state,
             gauges,
             component: context.component.clone(),
@@ -166,6 +169,7 @@ impl Core {
         if config.state != mind.config.state {
             return Err(context.error("`state` cannot be changed by a reload; restart the gateway"));
         }
+        self.outbox.observe(Trial::of(config, context)?);
         mind.model.detector.set_budget(config.budget.per_day());
         mind.model.redact(ready(config, context)?);
         self.desk().set(config.kept());
@@ -310,11 +314,9 @@ impl Core {
             (State::changed(&mut mind.model), functions)
         };
         let records = self.desk().take_records();
-        let saved = match state.save(changed).await {
-            Ok(()) => state.save_for_people(records, functions).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = saved {
+        // Each remembers what it could not write.
+        let for_people = state.save_for_people(records, functions).await;
+        if let Err(error) = state.save(changed).await.and(for_people) {
             tracing::warn!(
                 component = self.component,
                 %error,
@@ -336,8 +338,8 @@ impl Core {
 pub(super) fn apply(model: &mut Model, desk: &Desk) {
     let exceptions = desk.exceptions(model);
     model.detector.expect(exceptions);
-    for (function, since) in desk.forbidden() {
-        model.detector.forbid(function, since);
+    for (function, from, to) in desk.forbidden() {
+        model.detector.forbid(function, from, to);
     }
 }
 

@@ -5,6 +5,7 @@
 //!   budget: 1/week        # false pages you accept, for the whole fleet; the only number you set
 //!   annotate: anomalous   # which spans and log records carry `anomaly.*`: anomalous, all, none
 //!   state: file_storage   # the extension that keeps what was learned over restarts; none: memory only
+//!   mode: active          # observe: alerts are kept in a file for `sekisho report`, and sent to nobody
 //!   incidents:
 //!     retention: 2160h    # how long a resolved incident is kept for people to look at (90 days)
 //!     max_stored: 1000    # incidents kept at most
@@ -32,6 +33,7 @@ mod redact;
 mod roster;
 mod state;
 mod traces;
+mod trial;
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,10 +70,23 @@ pub struct Config {
     pub annotate: Annotated,
     /// Id of the extension that keeps state.
     pub state: Option<String>,
+    /// What becomes of alerts.
+    pub mode: Mode,
     /// What is kept of incidents.
     pub incidents: Kept,
     /// What is masked before anything is stored or sent.
     pub redaction: Redaction,
+}
+
+/// What becomes of alerts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are sent.
+    #[default]
+    Active,
+    /// They are kept for a report, and nobody hears of them: a trial.
+    Observe,
 }
 
 /// How much is kept of incidents, and for how long.
@@ -110,6 +125,7 @@ impl Default for Config {
             budget: Rate::weekly(1.0),
             annotate: Annotated::default(),
             state: None,
+            mode: Mode::default(),
             incidents: Kept::default(),
             redaction: Redaction::default(),
         }
@@ -120,6 +136,9 @@ impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
         if self.budget.per_day() <= 0.0 {
             report.error("budget", "must be more than 0").hint("1/week suits most; 1/day while you get to know it");
+        }
+        if self.mode == Mode::Observe && self.state.is_none() {
+            report.error("mode", "`observe` needs `state`").hint("what would have been told is kept beside it");
         }
         if self.incidents.retention.is_zero() {
             report.error("incidents.retention", "must be more than 0");

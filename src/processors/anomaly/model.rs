@@ -115,7 +115,6 @@ impl Model {
         let annotated = Annotated::None;
         let mut bench = Bench { detector, incidents, roster, redact: redact.as_ref(), annotated, body: None };
         assembler.advance(now, &mut |invocation| bench.judge(&invocation, &mut seen));
-        // What is emitted late was in requests before: none of its records are in the newest.
         self.look_up(&mut seen);
         self.close(now, &mut seen);
         seen
@@ -226,7 +225,7 @@ impl Bench<'_> {
         if let Some(incident) = incident.filter(|incident| incident.lead == seen.function && incident.at == verdict.at)
             && into.wanted.len() < MOST_WANTED
         {
-            into.wanted.push(Wanted::new(&incident.id, invocation));
+            into.wanted.push(Wanted::new(&incident.id, invocation, self.body.is_some()));
         }
         into.sightings.push(Sighting {
             incident: incident.map(|incident| incident.id.clone()),

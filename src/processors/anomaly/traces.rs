@@ -173,8 +173,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// That of `invocation`.
-    pub fn new(incident: &str, invocation: &Invocation<'_>) -> Self {
+    /// That of `invocation`, whose records are of the newest request for traces or, `in_newest` says, are not.
+    pub fn new(incident: &str, invocation: &Invocation<'_>, in_newest: bool) -> Self {
         let seen = &invocation.observation;
         Self {
             incident: incident.to_owned(),
@@ -184,7 +184,7 @@ impl Wanted {
             invocation: seen.invocation_id.to_owned(),
             trace: invocation.trace_id,
             resource: Bytes::copy_from_slice(invocation.resource),
-            records: invocation.records.to_vec(),
+            records: if in_newest { invocation.records.to_vec() } else { Vec::new() },
             touched: touched(seen),
         }
     }
