@@ -2,7 +2,9 @@
 //! with this prior; a key that its siblings have is little news.
 
 use super::{
-    HashMap, mix,
+    HashMap,
+    keys::Keys,
+    mix,
     observation::{Family, Risk},
 };
 
@@ -31,6 +33,9 @@ pub struct Fleet {
     pub functions: u32,
     /// Keys not counted for lack of room.
     pub refused: u64,
+    /// Changes made to functions from outside, of the whole fleet: one function has too few to know what is usual.
+    pub changes: Keys,
+    pub changes_seen: u32,
 }
 
 impl Fleet {

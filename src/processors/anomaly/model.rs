@@ -49,7 +49,7 @@ impl Model {
         match batch.signal {
             Signal::Traces => assembler.traces(&batch.body, &mut judge),
             Signal::Logs => assembler.logs(&batch.body, &mut judge),
-            Signal::Metrics => {}
+            Signal::Metrics => assembler.metrics(&batch.body, &mut judge),
         }
         let watermark = self.assembler.watermark();
         self.close(watermark, &mut seen);
