@@ -136,10 +136,9 @@ fn event<'a>(kind: &str, record: Record<'a>) -> Option<Event<'a>> {
 /// `REPORT RequestId: … Duration: 12.3 ms Billed Duration: … Max Memory Used: 74 MB Status: timeout`, `START` and
 /// `RUNTIME_DONE`, with tabs or blanks between the parts.
 fn plain(line: &str) -> Option<Event<'_>> {
-    let (word, rest) = line.split_once(" RequestId: ")?;
-    if !matches!(word, "REPORT" | "START" | "RUNTIME_DONE") {
-        return None;
-    }
+    let known = ["REPORT", "START", "RUNTIME_DONE"];
+    let (word, rest) = known.into_iter().find_map(|word| Some((word, line.strip_prefix(word)?)))?;
+    let rest = rest.strip_prefix(" RequestId: ")?;
     let invocation = rest.split_ascii_whitespace().next()?;
     let after = |key: &str| {
         let found = rest.match_indices(key).map(|(at, _)| rest.split_at_checked(at)).find(|parts| {

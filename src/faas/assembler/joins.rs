@@ -28,7 +28,7 @@ pub(super) const SPANS_COME: Nanos = 90 * SECOND;
 /// An invocation counts as open this long before it starts and after it has ended.
 const SLACK: Nanos = 5 * SECOND;
 /// Stretches of activity remembered a function, and functions.
-const MOST_STRETCHES: usize = 64;
+const MOST_STRETCHES: usize = 32;
 const MOST_ACTIVE: usize = 100_000;
 /// Credentials remembered, and failed invocations.
 const MOST_CREDENTIALS: usize = 131_072;
@@ -45,8 +45,8 @@ pub(super) struct Waiting {
     /// Of the request or invocation.
     pub(super) id: u64,
     pub(super) about: About,
-    /// Where the record is in the request being read; of no use once that is gone.
-    pub(super) told: Told,
+    /// What it is called by.
+    pub(super) invocation: Box<str>,
 }
 
 /// What it is a record of.
@@ -56,13 +56,6 @@ pub(super) enum About {
     Call { local: u64, act: Arc<Recipe>, shown: Vec<Arc<Recipe>>, bytes: Option<u64> },
     /// An invocation that ended so; how many invocation ids had been forgotten by then.
     Invocation { ended: Arc<Recipe>, forgotten: u64 },
-}
-
-/// What an observation of the record says beside its keys.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Told {
-    pub(super) invocation: Box<str>,
-    pub(super) resource: Box<[u8]>,
 }
 
 impl PartialEq for Waiting {
@@ -221,7 +214,7 @@ impl Joins {
         self.failed.get(invocation).is_some()
     }
 
-    /// Puts a record aside until `due`; gives it back if there is no room.
+    /// Puts a record aside until `due`; says whether there was room.
     pub(super) fn wait(
         &mut self,
         due: Nanos,
@@ -229,13 +222,13 @@ impl Joins {
         function: Arc<Function>,
         id: u64,
         about: About,
-        told: Told,
+        invocation: Box<str>,
     ) -> bool {
         if self.waiting.len() >= self.most_waiting {
             return false;
         }
         self.number += 1;
-        self.waiting.push(Reverse(Waiting { due, number: self.number, at, function, id, about, told }));
+        self.waiting.push(Reverse(Waiting { due, number: self.number, at, function, id, about, invocation }));
         true
     }
 

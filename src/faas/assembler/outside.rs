@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{
     Assembler, Invocation,
     emit::{Flat, Subject},
-    function::Function,
-    joins::{About, Place, SPANS_COME, Told, Waiting},
+    function::{Function, short},
+    joins::{About, Place, SPANS_COME, Waiting},
     read::{Origin, local_hash},
 };
 use crate::{
@@ -149,9 +149,9 @@ impl Assembler {
             };
             let ended = self.key(Family::Silence, Risk::Read, status);
             let about = About::Invocation { ended, forgotten: self.invocations.forgotten() };
-            let told = Told { invocation: super::function::short(&event.invocation), resource: origin.raw.into() };
+            let called = short(&event.invocation);
             let due = time.saturating_add(SPANS_COME);
-            self.counters.unjoinable += u64::from(!self.joins.wait(due, time, function, id, about, told));
+            self.counters.unjoinable += u64::from(!self.joins.wait(due, time, function, id, about, called));
         }
     }
 
@@ -224,18 +224,15 @@ impl Assembler {
         }
         let id = hash_from(self.secret, record.request_id.as_bytes());
         let about = About::Call { local: local_hash(session), act, shown, bytes: record.bytes() };
-        let told = Told {
-            invocation: super::function::short(&record.event_id),
-            resource: resource_of(&function, account, region).into(),
-        };
+        let called = short(&record.event_id);
         let due = time.saturating_add(SPANS_COME);
-        self.counters.unjoinable += u64::from(!self.joins.wait(due, time, function, id, about, told));
+        self.counters.unjoinable += u64::from(!self.joins.wait(due, time, function, id, about, called));
         self.decide(self.clock.now(), out);
     }
 
     /// Says of every record whose time has come whether the function had said the same.
     pub(super) fn decide(&mut self, now: Nanos, out: &mut impl FnMut(Invocation<'_>)) {
-        while let Some(Waiting { at, function, id, about, told, .. }) = self.joins.due(now) {
+        while let Some(Waiting { at, function, id, about, invocation, .. }) = self.joins.due(now) {
             let mut quantities = Vec::new();
             let (channel, keys) = match about {
                 About::Invocation { forgotten, .. } if forgotten != self.invocations.forgotten() => {
@@ -260,12 +257,13 @@ impl Assembler {
                     (Channel::Provider, shown)
                 }
             };
+            let resource = resource_of(&function, &function.account, &function.region);
             let outside = Outside {
                 function: &function,
                 channel,
                 at,
-                invocation: &told.invocation,
-                resource: &told.resource,
+                invocation: &invocation,
+                resource: &resource,
                 records: &[],
                 trace: [0; 16],
                 span: 0,
