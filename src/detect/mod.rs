@@ -15,6 +15,7 @@ mod calibration;
 mod detector;
 mod drift;
 mod evidence;
+mod exceptions;
 mod fleet;
 mod function;
 mod instances;
@@ -22,12 +23,16 @@ mod keys;
 mod magnitude;
 mod monitor;
 mod order;
+mod portrait;
 mod rhythm;
 mod saved;
 mod scoring;
 mod windows;
 
-pub use detector::{Counters, Detector, Settings};
+pub use detector::{Counters, Detector, Settings, version_hash};
+pub use exceptions::{Covered, Exception, Reach, matches};
+pub use fleet::Mask;
+pub use portrait::{Caller, Distribution, EpochSeen, KeySeen, Portrait};
 pub use saved::Damaged;
 
 use std::hash::{BuildHasherDefault, Hasher};

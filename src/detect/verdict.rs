@@ -53,6 +53,18 @@ pub enum Feature {
     AfterChange,
 }
 
+impl Feature {
+    /// Whether it is about one key, whose name says which.
+    pub const fn has_key(self) -> bool {
+        matches!(self, Self::Novelty | Self::Missing | Self::Repeats | Self::Beacon | Self::AfterChange)
+    }
+
+    /// Whether it says how much.
+    pub const fn has_amount(self) -> bool {
+        matches!(self, Self::Repeats | Self::Magnitude(_) | Self::Window(_) | Self::Drift(_) | Self::Instance(_))
+    }
+}
+
 /// What is measured of an hour. The discriminant is part of the saved model: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -108,6 +120,8 @@ pub struct Evidence {
     pub out_of: u64,
     /// Other functions of the fleet known to have it, and the fleet's size.
     pub fleet: (u32, u32),
+    /// What was seen as a number: of repeats, and of magnitudes in the quantity's unit; zero for all others.
+    pub amount: u64,
     /// The span or log record that shows it.
     pub source: Source,
 }

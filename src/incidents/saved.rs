@@ -204,6 +204,7 @@ fn save_evidence(row: &Evidence) -> proto::Evidence {
         trace_id: row.source.trace_id.to_vec(),
         span_id: row.source.span_id.to_vec(),
         trust: row.source.trust as u32,
+        amount: row.amount,
     }
 }
 
@@ -242,6 +243,7 @@ fn load_evidence(row: proto::Evidence) -> Option<Evidence> {
         seen_in: row.seen_in,
         out_of: row.out_of,
         fleet: (row.fleet_seen, row.fleet_size),
+        amount: row.amount,
         source: Source {
             trace_id: row.trace_id.try_into().unwrap_or_default(),
             span_id: row.span_id.try_into().unwrap_or_default(),
