@@ -1,8 +1,8 @@
 //! From scores to a promise.
 //!
 //! The unit of calibration is the highest score of one function on one day: a noisy function counts once a day, and
-//! dependence within the day does not matter. Scores are standardised within strata (decade of the invocation rate ×
-//! age of the function and its deploy) by a peaks-over-threshold tail, `Z = −log2 P(max ≥ S)`; a stratum leans on all of
+//! dependence within the day does not matter. Scores are standardised within strata (kind of the unit × decade of the
+//! invocation rate × age of the function and its deploy) by a peaks-over-threshold tail, `Z = −log2 P(max ≥ S)`; a stratum leans on all of
 //! its age, and an age on what is believed of it beforehand, the more the fewer function-days it has. The line is drawn
 //! by conformal risk control (Angelopoulos et al. 2022) on whole fleet-days: the smallest `t` with
 //!
@@ -15,14 +15,18 @@
 
 use std::collections::VecDeque;
 
+use super::observation::Channel;
+
 /// Days the calibration stands on.
 pub const WINDOW_DAYS: usize = 28;
 /// Decades of invocations a day: under 10, under 100, …
 const DECADES: usize = 6;
 /// Ages of a function and its deploy.
 const AGES: usize = 3;
-/// Decades × ages.
-pub const STRATA: usize = DECADES * AGES;
+/// Kinds of units.
+pub const KINDS: usize = 3;
+/// Kinds × decades × ages.
+pub const STRATA: usize = KINDS * DECADES * AGES;
 /// Scores above this quantile are the tail.
 const TAIL: f64 = 0.1;
 /// What is believed of a stratum beforehand is worth so many function-days.
@@ -73,6 +77,30 @@ pub struct Calibration {
     lines: Lines,
 }
 
+/// What a score is of. The stratum it makes is part of the saved model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An invocation, by what it says itself.
+    Invocation,
+    /// What the platform or a service recorded.
+    Recorded,
+    /// An hour, a day, or environments beside each other.
+    Window,
+}
+
+impl Kind {
+    pub const ALL: [Self; KINDS] = [Self::Invocation, Self::Recorded, Self::Window];
+
+    /// The kind of what came through a channel.
+    pub const fn of(channel: Channel) -> Self {
+        match channel {
+            Channel::Spans | Channel::Logs => Self::Invocation,
+            Channel::Platform | Channel::Provider | Channel::Control => Self::Recorded,
+            Channel::Metrics => Self::Window,
+        }
+    }
+}
+
 /// How far a function is known. The stratum it makes is part of the saved model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
@@ -94,23 +122,23 @@ impl Age {
         }
     }
 
-    fn strata(self) -> impl Iterator<Item = usize> {
-        (0..DECADES).map(move |decade| usize::from(stratum_of(decade, self)))
+    fn strata(self, kind: Kind) -> impl Iterator<Item = usize> {
+        (0..DECADES).map(move |decade| usize::from(stratum_of(kind, decade, self)))
     }
 }
 
-/// Which stratum a function is in.
-pub fn stratum(invocations_a_day: u32, age: Age) -> u8 {
-    stratum_of((invocations_a_day.max(1).ilog10() as usize).min(DECADES - 1), age)
+/// Which stratum a unit of a function is in.
+pub fn stratum(kind: Kind, invocations_a_day: u32, age: Age) -> u8 {
+    stratum_of(kind, (invocations_a_day.max(1).ilog10() as usize).min(DECADES - 1), age)
 }
 
-const fn stratum_of(decade: usize, age: Age) -> u8 {
+const fn stratum_of(kind: Kind, decade: usize, age: Age) -> u8 {
     let stratum = match age {
         Age::Settled => decade * 2,
         Age::FreshDeploy => decade * 2 + 1,
         Age::Learning => DECADES * 2 + decade,
     };
-    stratum as u8
+    (kind as usize * DECADES * AGES + stratum) as u8
 }
 
 impl Calibration {
@@ -167,16 +195,16 @@ impl Calibration {
 
     /// Computes everything that follows from history and budget anew.
     pub fn refit(&mut self) {
-        let mut by_stratum: [Vec<f32>; STRATA] = Default::default();
+        let mut by_stratum: [Vec<f32>; STRATA] = std::array::from_fn(|_| Vec::new());
         for unit in self.days.iter().flatten() {
             if let Some(scores) = by_stratum.get_mut(usize::from(unit.stratum)) {
                 scores.push(unit.score);
             }
         }
-        for age in Age::ALL {
-            let of_age = age.strata().filter_map(|stratum| by_stratum.get(stratum)).flatten().copied().collect();
+        for (kind, age) in Kind::ALL.into_iter().flat_map(|kind| Age::ALL.map(|age| (kind, age))) {
+            let of_age = age.strata(kind).filter_map(|stratum| by_stratum.get(stratum)).flatten().copied().collect();
             let of_age = Fit::of(of_age, age.prior());
-            for stratum in age.strata() {
+            for stratum in age.strata(kind) {
                 if let (Some(fit), Some(scores)) = (self.fits.get_mut(stratum), by_stratum.get_mut(stratum)) {
                     *fit = Fit::of(std::mem::take(scores), of_age);
                 }

@@ -2,16 +2,17 @@
 
 use super::{
     DAY, HashMap, MINUTE, SECOND,
-    calibration::Calibration,
+    calibration::{Calibration, KINDS, Kind},
     evidence::{self, Draft},
     exceptions::{Covered, Exception, Exceptions},
     fleet::{Fleet, Mask},
-    function::{Epoch, Function, MANDATORY_FROM},
-    keys::{Standing, When},
+    function::{Epoch, Function, Suspect},
+    keys::When,
     mix,
     monitor::Monitor,
-    observation::{Family, Nanos, Observation, Risk},
+    observation::{Channel, Family, Nanos, Observation, Risk},
     order,
+    scoring::{self, Scoring},
     verdict::{Feature, OwnedKey, Promise, PromiseState, Tier, Verdict},
 };
 
@@ -40,8 +41,6 @@ pub(super) const PAGES_FROM: u32 = 100;
 const QUEUES_FROM: u32 = 20;
 /// Evidence this far below the queue line is worth keeping, bits.
 const EVIDENCE_BELOW: f64 = 3.0;
-/// Surprises weaker than this are everyday; stronger ones count for what they have above it, bits.
-const EVERYDAY: f64 = 4.0;
 /// Telemetry from before 2000 or after 2100 is not believed.
 const EARLIEST: Nanos = 946_684_800 * SECOND;
 const LATEST: Nanos = 4_102_444_800 * SECOND;
@@ -65,7 +64,8 @@ pub struct Detector {
     /// A day was closed since the last snapshot.
     pub(super) fleet_dirty: bool,
     counters: Counters,
-    drafts: Vec<Draft>,
+    /// Room for evidence, used again: of what was observed, and of the time and place it stands in.
+    drafts: [Vec<Draft>; 2],
     exceptions: Exceptions,
 }
 
@@ -81,7 +81,7 @@ impl Detector {
             clock: 0,
             fleet_dirty: false,
             counters: Counters::default(),
-            drafts: Vec::new(),
+            drafts: [Vec::new(), Vec::new()],
             exceptions: Exceptions::default(),
         }
     }
@@ -106,32 +106,42 @@ impl Detector {
             fleet.add_function(seen.peers);
             Function { peers: seen.peers, ..Function::default() }
         });
-        function.turn_to((now / DAY) as u32);
+        let _ = function.turn_to((now / DAY) as u32);
         (function.last_seen, function.dirty) = (now, true);
-        let epoch = function.epoch(version_hash(seen.version), now);
+        let epoch = function.epoch_of(seen.channel, version_hash(seen.version), now);
 
-        let mut drafts = std::mem::take(&mut self.drafts);
+        let [mut drafts, mut around] = std::mem::take(&mut self.drafts);
         drafts.clear();
+        around.clear();
+        scoring::around(function, seen, now, &mut around);
         let scoring = Scoring { function, fleet: &self.fleet, epoch, now, seen };
         scoring.novelty(&mut drafts);
+        scoring.magnitudes(&mut drafts);
         let shape = order::shape(seen.steps);
-        let known_shape = function.order.knows(shape, now);
-        if seen.complete {
-            scoring.magnitudes(&mut drafts);
-            if !known_shape {
-                scoring.structure(&mut drafts);
+        if seen.complete && !function.order.knows(shape, now) {
+            scoring.structure(&mut drafts);
+        }
+        let odd_change = drafts.iter().filter(|draft| draft.feature == Feature::Novelty).find_map(|draft| {
+            let key = &seen.touches.get(draft.touch?)?.key;
+            (key.family == Family::Change).then_some(Suspect { key: key.hash, bits: draft.bits as f32, at: now })
+        });
+
+        let own = Kind::of(seen.channel);
+        let mut verdict = self.judge(seen, own, &mut drafts, &epoch, now);
+        if !around.is_empty() {
+            let other = self.judge(seen, Kind::Window, &mut around, &epoch, now);
+            // One observation has one verdict: the graver, or else what it shows itself.
+            if other.tier > verdict.tier {
+                verdict = other;
             }
         }
-        self.exceptions.strike(&mut drafts, seen, &self.fleet);
-        let score = if drafts.is_empty() { 0.0 } else { evidence::score(&mut drafts, seen) };
-        let (tier, standardised) = self.judge(seen, score, &epoch, now);
-        let evidence = if tier.is_some() { evidence::explain(&mut drafts, seen, &self.fleet) } else { Vec::new() };
-        self.drafts = drafts;
-
-        let sample_size = self.functions.get(&seen.function).map_or(0, |function| u64::from(function.n));
-        let suspicious = matches!(tier, Some(Tier::Queue | Tier::Page));
-        self.learn(seen, &epoch, shape, suspicious, now);
-        Verdict { score, standardised, line: self.line(), tier, evidence, sample_size, at: seen.end }
+        self.drafts = [drafts, around];
+        if let Some(function) = self.functions.get_mut(&seen.function) {
+            function.suspect = odd_change.unwrap_or(function.suspect);
+            function.windows.hour.tainted |= verdict.is_anomaly();
+        }
+        self.learn(seen, &epoch, shape, verdict.is_anomaly(), now);
+        verdict
     }
 
     /// Event time has come to `watermark`.
@@ -165,7 +175,7 @@ impl Detector {
                 shape.quarantined_until = FORBIDDEN;
             }
             if u64::from(function.today.day) == from / DAY {
-                function.today.highest = 0.0;
+                function.today.highest = [0.0; KINDS];
             }
             function.dirty = true;
         }
@@ -207,7 +217,11 @@ impl Detector {
 
     /// A person says that these keys are expected of `function`.
     pub fn accept(&mut self, function: u64, keys: &[OwnedKey]) {
+        for key in keys.iter().filter(|key| key.family == Family::Change) {
+            self.fleet.changes.accept(key.hash);
+        }
         let Some(known) = self.functions.get_mut(&function) else { return };
+        known.suspect = Suspect::default();
         for key in keys {
             if known.keys.accept(key.hash) {
                 self.fleet.learn(key.hash, known.peers);
@@ -268,7 +282,7 @@ impl Detector {
         if !begun || today <= before {
             return;
         }
-        let units = self.functions.values_mut().filter_map(|function| function.turn_to(today as u32)).collect();
+        let units = self.functions.values_mut().flat_map(|function| function.turn_to(today as u32)).collect();
         self.calibration.close_day(units, self.fleet.functions);
         self.fleet_dirty = true;
     }
@@ -289,24 +303,53 @@ impl Detector {
         }
     }
 
+    /// What the evidence in `drafts` comes to.
+    fn judge(
+        &mut self,
+        seen: &Observation<'_>,
+        kind: Kind,
+        drafts: &mut Vec<Draft>,
+        epoch: &Epoch,
+        now: Nanos,
+    ) -> Verdict {
+        self.exceptions.strike(drafts, seen, &self.fleet);
+        let score = if drafts.is_empty() { 0.0 } else { evidence::score(drafts, seen) };
+        let (tier, standardised) = self.tier(seen, kind, score, epoch, now);
+        let evidence = if tier.is_some() { evidence::explain(drafts, seen, &self.fleet) } else { Vec::new() };
+        let sample_size = self.functions.get(&seen.function).map_or(0, |function| u64::from(function.known_from()));
+        Verdict { score, standardised, line: self.line(), tier, evidence, sample_size, at: seen.end }
+    }
+
     /// The tier of a score, and the score in standardised bits.
-    fn judge(&mut self, seen: &Observation<'_>, score: f64, epoch: &Epoch, now: Nanos) -> (Option<Tier>, f64) {
+    fn tier(
+        &mut self,
+        seen: &Observation<'_>,
+        kind: Kind,
+        score: f64,
+        epoch: &Epoch,
+        now: Nanos,
+    ) -> (Option<Tier>, f64) {
         let Some(function) = self.functions.get_mut(&seen.function) else { return (None, 0.0) };
-        let stratum = function.stratum(epoch, now);
+        let stratum = function.stratum(kind, epoch, now);
         let standardised = self.calibration.standardise(stratum, score);
+        let counts = seen.complete || function.n == 0 && seen.channel == Channel::Platform;
         let today = &mut function.today;
-        today.stratum = stratum;
-        today.invocations = today.invocations.saturating_add(u32::from(seen.complete));
-        today.highest = today.highest.max(score as f32);
+        today.invocations = today.invocations.saturating_add(u32::from(counts && kind != Kind::Window));
+        if let (Some(of_kind), Some(highest)) =
+            (today.strata.get_mut(kind as usize), today.highest.get_mut(kind as usize))
+        {
+            (*of_kind, *highest) = (stratum, highest.max(score as f32));
+        }
         let lines = self.calibration.lines();
         if standardised < lines.queue - EVIDENCE_BELOW {
             return (None, standardised);
         }
-        if standardised <= lines.queue || function.n < QUEUES_FROM {
+        let known_from = function.known_from();
+        if standardised <= lines.queue || known_from < QUEUES_FROM {
             return (Some(Tier::Evidence), standardised);
         }
         self.monitor.crossed(seen.function, now, self.fleet.functions);
-        if standardised <= lines.page || function.n < PAGES_FROM {
+        if standardised <= lines.page || known_from < PAGES_FROM {
             return (Some(Tier::Queue), standardised);
         }
         let day = function.today.day;
@@ -322,8 +365,16 @@ impl Detector {
         let succeeded = seen.complete && !seen.failed;
         for touch in seen.touches {
             let key = touch.key;
-            let n = function.standing_behind(epoch, key.family, key.risk, now) as u32;
             let quarantined_until = if suspicious { quarantined_until(key.risk, now) } else { 0 };
+            if key.family == Family::Change {
+                self.fleet.meet(key.hash, key.family, key.risk, key.name);
+                let n = self.fleet.changes_seen;
+                let at = When { now, n, epoch: 0, succeeded, quarantined_until };
+                self.fleet.changes.learn(key.hash, key.family, key.risk, touch.count, &at);
+                self.fleet.changes_seen = n.saturating_add(1);
+                continue;
+            }
+            let n = function.standing_behind(epoch, key.family, seen.channel, key.risk, now) as u32;
             if !function.keys.map.contains_key(&key.hash) {
                 self.fleet.meet(key.hash, key.family, key.risk, key.name);
             }
@@ -332,14 +383,14 @@ impl Detector {
                 self.fleet.learn(key.hash, function.peers);
             }
         }
-        if seen.touches.iter().any(|touch| touch.key.family == Family::LogTemplate) {
-            function.n_logs = function.n_logs.saturating_add(1);
+        let spoke = match seen.channel {
+            Channel::Spans => false,
+            Channel::Logs => seen.touches.iter().any(|touch| touch.key.family == Family::LogTemplate),
+            _ => true,
+        };
+        if let Some(heard) = function.heard.get_mut(seen.channel as usize).filter(|_| spoke) {
+            *heard = heard.saturating_add(1);
         }
-        if !seen.complete {
-            return;
-        }
-        let quarantined_until = if suspicious { now.saturating_add(QUARANTINE) } else { 0 };
-        function.order.learn(shape, seen.steps, now, quarantined_until);
         if !suspicious {
             for (quantity, value) in seen.quantities {
                 if let Some(histogram) = function.magnitudes.of_mut(*quantity, seen.cold_start) {
@@ -347,6 +398,11 @@ impl Detector {
                 }
             }
         }
+        if !seen.complete {
+            return;
+        }
+        let quarantined_until = if suspicious { now.saturating_add(QUARANTINE) } else { 0 };
+        function.order.learn(shape, seen.steps, now, quarantined_until);
         function.count(epoch, succeeded);
     }
 }
@@ -359,125 +415,4 @@ const fn quarantined_until(risk: Risk, now: Nanos) -> Nanos {
 /// What a version is known by.
 pub fn version_hash(version: &str) -> u64 {
     version.bytes().fold(version.len() as u64, |hash, byte| mix(hash, u64::from(byte)))
-}
-
-/// One observation being scored against what is known.
-struct Scoring<'a> {
-    function: &'a Function,
-    fleet: &'a Fleet,
-    epoch: Epoch,
-    now: Nanos,
-    seen: &'a Observation<'a>,
-}
-
-impl Scoring<'_> {
-    /// Keys never or hardly seen, and known keys touched unusually often.
-    fn novelty(&self, drafts: &mut Vec<Draft>) {
-        for (place, touch) in self.seen.touches.iter().enumerate() {
-            let key = &touch.key;
-            let all = if key.family == Family::LogTemplate { self.function.n_logs } else { self.function.n };
-            let (count, standing) = match self.function.keys.standing(key.hash, self.now) {
-                Standing::Known => {
-                    self.repeats(place, touch.count, key.hash, drafts);
-                    continue;
-                }
-                Standing::New => (0, self.standing_behind(key.family, key.risk)),
-                Standing::Candidate { count, born_n } => (count, f64::from(born_n)),
-            };
-            let own = self.function.keys.surprise(key.family, standing, f64::from(all));
-            let bits = novelty_bits(own, self.fleet.share(key.hash, self.seen.peers), key.risk);
-            if bits > 0.0 {
-                let (seen_in, out_of) = (u64::from(count), u64::from(all.max(count)));
-                drafts.push(Draft { touch: Some(place), bits, seen_in, out_of, ..Draft::of(Feature::Novelty) });
-            }
-        }
-    }
-
-    /// Invocations behind the surprise of a key that was never seen.
-    fn standing_behind(&self, family: Family, risk: Risk) -> f64 {
-        self.function.standing_behind(&self.epoch, family, risk, self.now)
-    }
-
-    fn repeats(&self, place: usize, repeats: u32, hash: u64, drafts: &mut Vec<Draft>) {
-        if repeats < 4 || !self.seen.complete {
-            return;
-        }
-        let Some(known) = self.function.keys.map.get(&hash) else { return };
-        let (bits, usual) = known.repeats_surprise(repeats);
-        let bits = bits - EVERYDAY;
-        if bits > 0.0 {
-            drafts.push(Draft {
-                touch: Some(place),
-                bits,
-                out_of: u64::from(known.count),
-                observed: u64::from(repeats),
-                usual: u64::from(usual),
-                ..Draft::of(Feature::Repeats)
-            });
-        }
-    }
-
-    fn magnitudes(&self, drafts: &mut Vec<Draft>) {
-        for (quantity, value) in self.seen.quantities {
-            let Some(histogram) = self.function.magnitudes.of(*quantity, self.seen.cold_start) else { continue };
-            let bits = histogram.surprise(*value) - EVERYDAY;
-            if bits > 0.0 {
-                drafts.push(Draft {
-                    bits,
-                    out_of: u64::from(histogram.n),
-                    observed: *value,
-                    usual: histogram.usual_at_most(),
-                    ..Draft::of(Feature::Magnitude(*quantity))
-                });
-            }
-        }
-    }
-
-    /// An unknown shape: how unusual is it, which step most, and what is missing.
-    fn structure(&self, drafts: &mut Vec<Draft>) {
-        let standing = self.function.standing_n(&self.epoch, Risk::Read, self.now);
-        let all = f64::from(self.function.n);
-        let order = &self.function.order;
-        let mut draft = |draft: Draft| {
-            if draft.bits > 0.0 {
-                drafts.push(draft);
-            }
-        };
-        let out_of = u64::from(self.function.n);
-        let shape_bits = order.shape_surprise(standing, all);
-        draft(Draft { bits: shape_bits - EVERYDAY, out_of, ..Draft::of(Feature::Shape) });
-        if let Some((_, bits)) = order.surprise(self.seen.steps) {
-            // A transition cannot be more surprising than the shapes it was learned from are many.
-            draft(Draft { bits: bits.min(shape_bits) - EVERYDAY, out_of, ..Draft::of(Feature::Order) });
-        }
-        // What failed may not have come that far; a fresh version may have dropped the call.
-        if self.seen.failed || self.epoch.n < MANDATORY_FROM {
-            return;
-        }
-        let all = self.function.n_succeeded;
-        for hash in &self.function.mandatory {
-            if self.seen.touches.iter().all(|touch| touch.key.hash != *hash) {
-                let had = self.function.keys.map.get(hash).map_or(0, |key| key.succeeded);
-                let lacked = f64::from(all.saturating_sub(had)) + 1.0;
-                let bits = ((f64::from(all) + 1.0) / lacked).log2() - EVERYDAY;
-                let (seen_in, out_of) = (u64::from(had), u64::from(all));
-                draft(Draft { absent: *hash, bits, seen_in, out_of, ..Draft::of(Feature::Missing) });
-            }
-        }
-    }
-}
-
-/// Bits of a new key: how rarely this function does new things, how rare the key is in the fleet, and what it could do.
-fn novelty_bits(own: f64, share: f64, risk: Risk) -> f64 {
-    let rare = (-share.log2()).clamp(0.0, 6.0);
-    let grave = match risk {
-        Risk::Read => 0.0,
-        Risk::Write => 0.5,
-        Risk::Delete | Risk::Egress => 2.0,
-        Risk::Identity => 3.0,
-        Risk::Control => 4.0,
-    };
-    // The prior says how bad a surprise is; without a surprise it says nothing.
-    let surprised = (own / 8.0).min(1.0);
-    own * (1.0 - 0.6 * share) + surprised * (rare + grave)
 }

@@ -6,7 +6,7 @@
 use super::{
     fleet::Fleet,
     observation::{Family, Observation, Quantity, Source},
-    verdict::{Evidence, Feature, OwnedKey},
+    verdict::{Evidence, Feature, Measure, OwnedKey},
 };
 
 /// What belongs together.
@@ -20,10 +20,18 @@ enum Group {
     Absence,
     Volume,
     Time,
+    /// How many came, which is rarely the function's doing.
+    Load,
+    /// What others saw and the function did not tell of.
+    Unseen,
+    Stolen,
+    Control,
+    /// An environment, or a rhythm, of its own.
+    Beside,
 }
 
 impl Group {
-    const ALL: [(Self, f64); 8] = [
+    const ALL: [(Self, f64); 13] = [
         // The weights temper what benign change moves most: outages bring errors and long durations, refactorings
         // new orders.
         (Self::What, 1.0),
@@ -34,6 +42,11 @@ impl Group {
         (Self::Absence, 1.0),
         (Self::Volume, 0.8),
         (Self::Time, 0.5),
+        (Self::Load, 0.3),
+        (Self::Unseen, 1.0),
+        (Self::Stolen, 1.0),
+        (Self::Control, 1.0),
+        (Self::Beside, 0.8),
     ];
 
     const fn of(feature: Feature, family: Option<Family>) -> Self {
@@ -42,15 +55,34 @@ impl Group {
                 Some(Family::Destination) => Self::Where,
                 Some(Family::Trigger | Family::Identity | Family::Artefact) => Self::Who,
                 Some(Family::Error | Family::LogTemplate) => Self::Failure,
+                Some(Family::Untraced | Family::Orphan | Family::Silence) => Self::Unseen,
+                Some(Family::Credential) => Self::Stolen,
+                Some(Family::Change) => Self::Control,
                 _ => Self::What,
             },
             Feature::Order | Feature::Shape => Self::Structure,
             Feature::Missing => Self::Absence,
             Feature::Repeats => Self::Volume,
             Feature::Magnitude(quantity) => match quantity {
-                Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::MemoryMb | Quantity::InitUs => Self::Time,
+                Quantity::DurationUs
+                | Quantity::SelfTimeUs
+                | Quantity::MemoryMb
+                | Quantity::InitUs
+                | Quantity::AfterUs
+                | Quantity::PlatformUs => Self::Time,
+                Quantity::Invocations | Quantity::Concurrency | Quantity::Throttles => Self::Load,
+                Quantity::Failures => Self::Failure,
                 _ => Self::Volume,
             },
+            Feature::Window(measure) | Feature::Drift(measure) => match measure {
+                Measure::Failures => Self::Failure,
+                Measure::Duration => Self::Time,
+                Measure::Rate => Self::Load,
+                _ => Self::Volume,
+            },
+            Feature::Instance(_) | Feature::Beacon => Self::Beside,
+            Feature::Silence => Self::Unseen,
+            Feature::AfterChange => Self::Control,
         }
     }
 }
@@ -152,8 +184,33 @@ fn in_words(draft: &Draft, seen: &Observation<'_>, fleet: &Fleet) -> Evidence {
         Feature::Magnitude(quantity) => {
             (amount(quantity, draft.observed), format!("at most {}", amount(quantity, draft.usual)))
         }
+        Feature::Window(Measure::Rate) => (
+            format!("{} invocations this hour", draft.observed),
+            format!("at most {} in this hour of {} known", draft.usual, draft.out_of),
+        ),
+        Feature::Window(measure) => (
+            format!("{} for 1,000 invocations this hour", of_measure(measure, draft.observed)),
+            format!("at most {} in {} hours", of_measure(measure, draft.usual), draft.out_of),
+        ),
+        Feature::Drift(measure) => (
+            format!("{} for 1,000 invocations", of_measure(measure, draft.observed)),
+            format!("about {}, over {} days", of_measure(measure, draft.usual), draft.out_of),
+        ),
+        Feature::Instance(quantity) => (
+            format!("{} in one environment", amount(quantity, draft.observed)),
+            format!("{} in its {} siblings", amount(quantity, draft.usual), draft.out_of),
+        ),
+        Feature::Beacon => {
+            (format!("every {} s, {} times", draft.observed, draft.out_of), "no rhythm in its invocations".to_owned())
+        }
+        Feature::Silence => {
+            (format!("spans of {} % of its invocations", draft.observed), format!("spans of {} %", draft.usual))
+        }
+        Feature::AfterChange => (name_of(key.as_ref()), "no such change within a day".to_owned()),
     };
-    let source = touch.or_else(|| seen.touches.first()).map_or_else(Source::default, |touch| touch.source);
+    let source = touch
+        .or_else(|| seen.touches.first())
+        .map_or_else(|| Source { trust: seen.channel.trust(), ..Source::default() }, |touch| touch.source);
     Evidence {
         feature: draft.feature,
         key,
@@ -179,12 +236,14 @@ fn name_of(key: Option<&OwnedKey>) -> String {
 
 fn amount(quantity: Quantity, value: u64) -> String {
     match quantity {
-        Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::InitUs => match value {
-            0..1_000 => format!("{value} µs"),
-            1_000..1_000_000 => format!("{:.0} ms", value as f64 / 1e3),
-            _ => format!("{:.1} s", value as f64 / 1e6),
-        },
-        Quantity::BytesOut | Quantity::BytesIn => match value {
+        Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::InitUs | Quantity::AfterUs | Quantity::PlatformUs => {
+            match value {
+                0..1_000 => format!("{value} µs"),
+                1_000..1_000_000 => format!("{:.0} ms", value as f64 / 1e3),
+                _ => format!("{:.1} s", value as f64 / 1e6),
+            }
+        }
+        Quantity::BytesOut | Quantity::BytesIn | Quantity::AnswerBytes | Quantity::CallBytes => match value {
             0..10_000 => format!("{value} B"),
             10_000..10_000_000 => format!("{:.0} kB", value as f64 / 1e3),
             _ => format!("{:.0} MB", value as f64 / 1e6),
@@ -193,5 +252,22 @@ fn amount(quantity: Quantity, value: u64) -> String {
         Quantity::Calls => format!("{value} calls"),
         Quantity::Rows => format!("{value} rows"),
         Quantity::DistinctResources => format!("{value} resources"),
+        Quantity::Invocations => format!("{value} invocations"),
+        Quantity::Failures => format!("{value} failures"),
+        Quantity::Throttles => format!("{value} throttled"),
+        Quantity::Concurrency => format!("{value} at once"),
+    }
+}
+
+fn of_measure(measure: Measure, value: u64) -> String {
+    match measure {
+        Measure::Calls => amount(Quantity::Calls, value),
+        Measure::Rows => amount(Quantity::Rows, value),
+        Measure::BytesOut => amount(Quantity::BytesOut, value),
+        Measure::BytesIn => amount(Quantity::BytesIn, value),
+        Measure::Failures => amount(Quantity::Failures, value),
+        Measure::Duration => amount(Quantity::DurationUs, value),
+        Measure::Distinct => amount(Quantity::DistinctResources, value),
+        Measure::Rate => amount(Quantity::Invocations, value),
     }
 }

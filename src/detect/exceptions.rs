@@ -28,10 +28,10 @@ pub struct Exception {
     pub feature: Feature,
     /// Of keys of which kind; of all, if `None`.
     pub family: Option<Family>,
-    /// What the key's name must match; `*` stands for any number of characters. Not looked at for orders, shapes and
-    /// magnitudes.
+    /// What the key's name must match; `*` stands for any number of characters. Not looked at where the feature has no
+    /// key.
     pub pattern: String,
-    /// For repeats and magnitudes: the most that is expected.
+    /// Where the feature has an amount: the most that is expected.
     pub at_most: u64,
 }
 
@@ -108,14 +108,14 @@ impl Exception {
         if draft.feature != self.feature {
             return false;
         }
-        if matches!(self.feature, Feature::Repeats | Feature::Magnitude(_)) && draft.observed > self.at_most {
+        if self.feature.has_amount() && draft.observed > self.at_most {
             return false;
         }
         let touch =
             draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| (touch.key.family, touch.key.name));
         let absent = || fleet.keys.get(&draft.absent).map(|key| (key.family, &*key.name));
         // An order may or may not be pinned to a touch; it is not about it.
-        if matches!(self.feature, Feature::Order | Feature::Shape | Feature::Magnitude(_)) {
+        if !self.feature.has_key() {
             return true;
         }
         touch.or_else(absent).is_some_and(|(family, name)| {
@@ -180,21 +180,7 @@ mod tests {
             count: 1,
             source: Source::default(),
         });
-        let seen = |function| Observation {
-            function,
-            function_name: "f",
-            peers: 9,
-            version: "",
-            invocation_id: "",
-            start: 1,
-            end: 2,
-            cold_start: false,
-            failed: false,
-            complete: true,
-            touches: &touches,
-            steps: &[],
-            quantities: &[],
-        };
+        let seen = |function| Observation { function, peers: 9, touches: &touches, ..crate::detect::tests::plain(2) };
         let novel = |touch| Draft { touch: Some(touch), bits: 9.0, ..Draft::of(Feature::Novelty) };
         let repeats = Draft { observed: 40, ..Draft { touch: Some(0), ..Draft::of(Feature::Repeats) } };
         let exception = |reach, feature, pattern: &str, at_most| Exception {

@@ -4,7 +4,9 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{
-    HashMap, mix,
+    HashMap,
+    keys::Keys,
+    mix,
     observation::{Family, Risk},
 };
 
@@ -55,6 +57,9 @@ pub struct Fleet {
     pub functions: u32,
     /// Keys not counted for lack of room.
     pub refused: u64,
+    /// Changes made to functions from outside, of the whole fleet: one function has too few to know what is usual.
+    pub changes: Keys,
+    pub changes_seen: u32,
 }
 
 impl Fleet {

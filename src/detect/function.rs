@@ -2,11 +2,15 @@
 
 use super::{
     DAY,
-    calibration::{self, Age, Unit},
+    calibration::{self, Age, KINDS, Kind, Unit},
+    drift::Drift,
+    instances::Instances,
     keys::Keys,
     magnitude::Magnitudes,
-    observation::{Family, Nanos, Risk},
+    observation::{Channel, Family, Nanos, Risk},
     order::Order,
+    rhythm::Rhythm,
+    windows::Windows,
 };
 
 /// Versions remembered a function.
@@ -38,10 +42,19 @@ pub struct Epoch {
 pub struct Today {
     pub day: u32,
     pub invocations: u32,
-    /// Highest score.
-    pub highest: f32,
-    pub stratum: u8,
+    /// Highest score, and its stratum, by kind of unit.
+    pub highest: [f32; KINDS],
+    pub strata: [u8; KINDS],
     pub paged: bool,
+}
+
+/// A change by somebody unusual, which makes what is new afterwards graver.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Suspect {
+    /// The change's key.
+    pub key: u64,
+    pub bits: f32,
+    pub at: Nanos,
 }
 
 /// Everything known of one function.
@@ -52,13 +65,18 @@ pub struct Function {
     pub n: u32,
     /// Those that succeeded.
     pub n_succeeded: u32,
-    /// Log records' invocations.
-    pub n_logs: u32,
+    /// Observations of what did not come as spans, by channel.
+    pub heard: [u32; Channel::COUNT],
     /// Newest last.
     pub epochs: Vec<Epoch>,
     pub keys: Keys,
     pub order: Order,
     pub magnitudes: Magnitudes,
+    pub windows: Windows,
+    pub drift: Drift,
+    pub instances: Instances,
+    pub rhythm: Rhythm,
+    pub suspect: Suspect,
     /// Keys that successful invocations nearly always have.
     pub mandatory: Vec<u64>,
     pub today: Today,
@@ -81,7 +99,16 @@ impl Function {
         let number = self.epochs.last().map_or(0, |newest| newest.number + 1);
         let epoch = Epoch { version, number, began: now, n: 0 };
         self.epochs.push(epoch);
+        self.drift.deployed = true;
         epoch
+    }
+
+    /// The epoch of what came through `channel`. Who records from outside does not say which version ran.
+    pub fn epoch_of(&mut self, channel: Channel, version: u64, now: Nanos) -> Epoch {
+        match (channel, self.epochs.last()) {
+            (Channel::Spans | Channel::Logs, _) | (_, None) => self.epoch(version, now),
+            (_, Some(newest)) => *newest,
+        }
     }
 
     /// Counts an invocation of an epoch.
@@ -109,9 +136,38 @@ impl Function {
         own + share * before
     }
 
-    /// The same for a key of `family`: log templates stand on the invocations that logged.
-    pub fn standing_behind(&self, epoch: &Epoch, family: Family, risk: Risk, now: Nanos) -> f64 {
-        if family == Family::LogTemplate { f64::from(self.n_logs) } else { self.standing_n(epoch, risk, now) }
+    /// The same for a key of `family` heard through `channel`: what one channel alone tells of stands on what was heard
+    /// there, and what any channel may tell of on no more than that.
+    pub fn standing_behind(&self, epoch: &Epoch, family: Family, channel: Channel, risk: Risk, now: Nanos) -> f64 {
+        let heard = |channel: Channel| f64::from(self.heard_of(channel));
+        match (family.channel(), channel) {
+            (Some(only), _) => heard(only),
+            (None, Channel::Spans | Channel::Logs) => self.standing_n(epoch, risk, now),
+            (None, channel) if self.n == 0 => heard(channel),
+            (None, channel) => self.standing_n(epoch, risk, now).min(heard(channel)),
+        }
+    }
+
+    /// Observations through `channel`; whole invocations, of spans.
+    pub fn heard_of(&self, channel: Channel) -> u32 {
+        match channel {
+            Channel::Spans => self.n,
+            other => self.heard.get(other as usize).copied().unwrap_or(0),
+        }
+    }
+
+    /// Observations that could have had a key of `family`, of whichever channel told of it.
+    pub fn could_have(&self, family: Family, channel: Channel) -> u32 {
+        match family.channel() {
+            Some(only) => self.heard_of(only),
+            None if self.n == 0 => self.heard_of(channel),
+            None => self.n,
+        }
+    }
+
+    /// Invocations it is known from, by spans or by those who record from outside.
+    pub fn known_from(&self) -> u32 {
+        self.n.max(self.heard_of(Channel::Platform)).max(self.heard_of(Channel::Provider))
     }
 
     /// Whether the epoch is a fresh deploy of a function that was known before.
@@ -120,20 +176,29 @@ impl Function {
         epoch.number > 0 && now < epoch.began.saturating_add(YOUNG)
     }
 
-    /// Goes on to `day`; what the last one came to, if it counts.
-    pub fn turn_to(&mut self, day: u32) -> Option<Unit> {
-        if self.today.day == day {
-            return None;
+    /// Goes on to `day`; what the last one came to, if it counts. A day on which the function ran is one, and so is one
+    /// on which something else about it was unusual at all.
+    pub fn turn_to(&mut self, day: u32) -> impl Iterator<Item = Unit> + use<> {
+        let ended = if self.today.day == day { Today::default() } else { self.today };
+        if self.today.day != day {
+            self.today = Today { day, ..Today::default() };
+            self.yesterday = ended.invocations;
         }
-        let ended = self.today;
-        self.today = Today { day, ..Today::default() };
-        self.yesterday = ended.invocations;
-        (ended.invocations > 0).then_some(Unit { stratum: ended.stratum, score: ended.highest })
+        let units = Kind::ALL.into_iter().zip(ended.strata.into_iter().zip(ended.highest));
+        units.filter_map(move |(kind, (stratum, score))| {
+            let counts = score > 0.0 || kind == Kind::Invocation && ended.invocations > 0;
+            counts.then_some(Unit { stratum, score })
+        })
     }
 
-    /// The stratum at this moment.
-    pub fn stratum(&self, epoch: &Epoch, now: Nanos) -> u8 {
-        let first_seen = self.epochs.first().map_or(now, |first| first.began);
+    /// When the function was first met.
+    pub fn known_since(&self, now: Nanos) -> Nanos {
+        self.epochs.first().map_or(now, |first| first.began)
+    }
+
+    /// The stratum of a unit at this moment.
+    pub fn stratum(&self, kind: Kind, epoch: &Epoch, now: Nanos) -> u8 {
+        let first_seen = self.known_since(now);
         let age = if now < first_seen.saturating_add(LEARNING) {
             Age::Learning
         } else if self.is_young(epoch, now) {
@@ -141,6 +206,6 @@ impl Function {
         } else {
             Age::Settled
         };
-        calibration::stratum(self.today.invocations.max(self.yesterday), age)
+        calibration::stratum(kind, self.today.invocations.max(self.yesterday), age)
     }
 }

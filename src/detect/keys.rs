@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Kinds of keys.
-pub const FAMILIES: usize = 10;
+pub const FAMILIES: usize = Family::ALL.len();
 /// Keys remembered a function. Beyond, those seen once are forgotten, which the discovery rate remembers.
 const MOST_KEYS: usize = 384;
 

@@ -6,10 +6,13 @@
 
 use super::observation::Quantity;
 
+/// Surprises weaker than this are everyday; stronger ones count for what they have above it, bits.
+pub const EVERYDAY: f64 = 4.0;
+
 /// Buckets an octave.
 const PER_OCTAVE: u32 = 4;
 /// Kinds of quantities.
-pub const QUANTITIES: usize = 9;
+pub const QUANTITIES: usize = Quantity::ALL.len();
 /// Powers of two told apart by [`log2_bucket`].
 pub const LOG2_BUCKETS: usize = 12;
 /// Bits for each bucket beyond everything seen.
@@ -71,6 +74,19 @@ impl Histogram {
                 return upper(*bucket);
             }
             rest -= count;
+        }
+        0
+    }
+
+    /// No value up to this is more than everyday.
+    pub fn everyday_at_most(&self) -> u64 {
+        let enough = (f64::from(self.n) + 1.0) / EVERYDAY.exp2() - 1.0;
+        let mut above = 0;
+        for (bucket, count) in self.counts.iter().rev() {
+            above += count;
+            if f64::from(above) >= enough {
+                return upper(*bucket);
+            }
         }
         0
     }
@@ -143,6 +159,15 @@ mod tests {
         assert!((top - 1001_f64.log2()).abs() < 1.0, "{top}");
         assert!(histogram.surprise(1600) > top + 5.0);
         assert!(histogram.surprise(u64::MAX) > histogram.surprise(1 << 40));
+    }
+
+    #[test]
+    fn up_to_the_everyday_limit_nothing_is_unusual_and_soon_after_it_is() {
+        let mut histogram = Histogram::default();
+        (0..5000_u64).for_each(|n| histogram.learn(100 + n * n % 997));
+        let limit = histogram.everyday_at_most();
+        assert!(histogram.surprise(limit) <= EVERYDAY, "{limit}");
+        assert!(histogram.surprise(2 * limit) > EVERYDAY, "{limit}");
     }
 
     #[test]

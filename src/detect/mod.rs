@@ -1,9 +1,10 @@
 //! The detector: a pure library. Observations in, verdicts out; no tokio, no OTLP, no files, no wall clock.
 //!
 //! Counting models with explicit uncertainty: [`keys`](self) say what was touched before, `order` how it usually goes,
-//! `magnitude` how much is usual; each gives surprise in bits. Bits of one kind of act are merged, of independent kinds
-//! added; `calibration` standardises the sum on function-days and draws the line on fleet-days, so that the one number
-//! the user sets holds. Learning comes after scoring, later than ten minutes, and never from what was judged an anomaly.
+//! `magnitude` how much is usual, `windows` how much in an hour, `drift` over weeks, `instances` beside siblings, `rhythm`
+//! how regularly; each gives surprise in bits. Bits of one kind of act are merged, of independent kinds added;
+//! `calibration` standardises the sum on function-days and draws the line on fleet-days, so that the one number the user
+//! sets holds. Learning comes after scoring, later than ten minutes, and never from what was judged an anomaly.
 //!
 //! Everything is in event time and deterministic: the same observations in the same order give the same verdicts.
 
@@ -12,16 +13,21 @@ pub mod verdict;
 
 mod calibration;
 mod detector;
+mod drift;
 mod evidence;
 mod exceptions;
 mod fleet;
 mod function;
+mod instances;
 mod keys;
 mod magnitude;
 mod monitor;
 mod order;
 mod portrait;
+mod rhythm;
 mod saved;
+mod scoring;
+mod windows;
 
 pub use detector::{Counters, Detector, Settings, version_hash};
 pub use exceptions::{Covered, Exception, Reach, matches};

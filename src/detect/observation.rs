@@ -30,6 +30,80 @@ pub enum Family {
     LogTemplate = 8,
     /// How it asked: the skeleton of a statement.
     Statement = 9,
+    /// A call the service recorded and no span reported.
+    Untraced = 10,
+    /// The same, at a time when no invocation was open.
+    Orphan = 11,
+    /// Where its credentials are used from, beside the place they were given to.
+    Credential = 12,
+    /// An invocation the platform knows and no span does, with how it ended.
+    Silence = 13,
+    /// A change made to the function from outside, and by whom.
+    Change = 14,
+}
+
+impl Family {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::Operation,
+        Self::Resource,
+        Self::Destination,
+        Self::Edge,
+        Self::Trigger,
+        Self::Identity,
+        Self::Artefact,
+        Self::Error,
+        Self::LogTemplate,
+        Self::Statement,
+        Self::Untraced,
+        Self::Orphan,
+        Self::Credential,
+        Self::Silence,
+        Self::Change,
+    ];
+
+    /// Through which channel it is heard of, where that is not every one: what was never listened for is no news.
+    pub const fn channel(self) -> Option<Channel> {
+        match self {
+            Self::LogTemplate => Some(Channel::Logs),
+            Self::Untraced | Self::Orphan | Self::Credential => Some(Channel::Provider),
+            Self::Silence => Some(Channel::Platform),
+            _ => None,
+        }
+    }
+}
+
+/// The way telemetry came. The discriminant is part of the saved model: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum Channel {
+    /// Spans of the function's own.
+    #[default]
+    Spans = 0,
+    /// Log lines of the function's own.
+    Logs = 1,
+    /// Reports of the platform that runs it, an invocation each.
+    Platform = 2,
+    /// Records of the services it called, a call each.
+    Provider = 3,
+    /// Sums over a minute, by the platform.
+    Metrics = 4,
+    /// Records of changes made to it, by the platform.
+    Control = 5,
+}
+
+impl Channel {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+
+    /// Who writes what comes this way.
+    pub const fn trust(self) -> Trust {
+        match self {
+            Self::Spans | Self::Logs => Trust::InProcess,
+            Self::Platform | Self::Metrics => Trust::Platform,
+            Self::Provider | Self::Control => Trust::Provider,
+        }
+    }
 }
 
 /// What a key could do in the wrong hands. Ordered from harmless to grave; weighs priority, never the line.
@@ -105,11 +179,27 @@ pub enum Quantity {
     MemoryMb = 7,
     /// Initialisation, microseconds, of a cold start.
     InitUs = 8,
+    /// Work that went on after the handler had answered, microseconds.
+    AfterUs = 9,
+    /// Wall time as the platform measured it, microseconds.
+    PlatformUs = 10,
+    /// Bytes of the answer, as the platform counted them.
+    AnswerBytes = 11,
+    /// Invocations in a minute, as the platform counted them.
+    Invocations = 12,
+    /// Failed invocations in a minute, as the platform counted them.
+    Failures = 13,
+    /// Invocations refused in a minute, as the platform counted them.
+    Throttles = 14,
+    /// Environments at work at once, as the platform counted them.
+    Concurrency = 15,
+    /// Bytes of one call, as the service counted them.
+    CallBytes = 16,
 }
 
 impl Quantity {
-    /// Every quantity, in the order of the discriminants.
-    pub const ALL: [Self; 9] = [
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
         Self::DurationUs,
         Self::SelfTimeUs,
         Self::Calls,
@@ -119,6 +209,14 @@ impl Quantity {
         Self::DistinctResources,
         Self::MemoryMb,
         Self::InitUs,
+        Self::AfterUs,
+        Self::PlatformUs,
+        Self::AnswerBytes,
+        Self::Invocations,
+        Self::Failures,
+        Self::Throttles,
+        Self::Concurrency,
+        Self::CallBytes,
     ];
 }
 
@@ -158,6 +256,10 @@ pub struct Observation<'a> {
     pub version: &'a str,
     /// `faas.invocation_id`, else the trace id in hex.
     pub invocation_id: &'a str,
+    /// The way it came.
+    pub channel: Channel,
+    /// Hash of the environment that ran it; zero if unknown.
+    pub instance: u64,
     /// First start seen.
     pub start: Nanos,
     /// Last end seen; decides the fleet-day.
@@ -174,4 +276,6 @@ pub struct Observation<'a> {
     pub steps: &'a [Step],
     /// At most one value a quantity; absent where telemetry has none.
     pub quantities: &'a [(Quantity, u64)],
+    /// Hashes of what was touched before templating, ids and all; some repeat.
+    pub resources: &'a [u64],
 }

@@ -5,15 +5,17 @@ use prost::Message as _;
 
 use super::{
     Detector, HashMap,
-    calibration::Unit,
+    calibration::{KINDS, Unit},
     fleet::FleetKey,
-    function::{Epoch, Function, Today},
+    function::{Epoch, Function, Suspect, Today},
     keys::{FAMILIES, Key, Keys},
     magnitude::{Histogram, LOG2_BUCKETS, Magnitudes, QUANTITIES},
     mix,
-    observation::{Family, Risk},
+    observation::{Channel, Family, Risk},
     order::{Order, Shape},
 };
+
+mod around;
 
 #[allow(missing_docs, clippy::pedantic, reason = "generated from proto/")]
 mod proto {
@@ -97,6 +99,9 @@ impl Detector {
             suspended_since_unix_nano: self.monitor.suspended_since.unwrap_or(0),
             page_days: self.monitor.pages.iter().map(|(day, _)| *day).collect(),
             page_counts: self.monitor.pages.iter().map(|(_, pages)| *pages).collect(),
+            changes: self.fleet.changes.map.iter().map(save_key).collect(),
+            changes_seen: self.fleet.changes_seen,
+            unique_changes: self.fleet.changes.unique.get(Family::Change as usize).copied().unwrap_or(0),
         }
     }
 
@@ -106,6 +111,11 @@ impl Detector {
             let (family, risk) = (family(key.family), risk(key.risk));
             let key_of_fleet = FleetKey { functions: key.functions, family, risk, name: key.name.into() };
             self.fleet.keys.insert(key.hash, key_of_fleet);
+        }
+        self.fleet.changes.map = saved.changes.iter().map(|key| (key.hash, load_key(key))).collect();
+        self.fleet.changes_seen = saved.changes_seen;
+        if let Some(unique) = self.fleet.changes.unique.get_mut(Family::Change as usize) {
+            *unique = saved.unique_changes;
         }
         self.fleet.by_peers = zip(saved.by_peers_hashes, saved.by_peers_counts);
         self.calibration.days = saved
@@ -156,7 +166,58 @@ fn save_function(hash: u64, function: &Function) -> proto::Function {
         began_unix_nano: epoch.began,
         n: epoch.n,
     };
-    let key = |(hash, key): (&u64, &Key)| proto::Key {
+    let shape = |(hash, shape): (&u64, &Shape)| proto::Shape {
+        hash: *hash,
+        count: shape.count,
+        born_unix_nano: shape.born,
+        quarantined_until_unix_nano: shape.quarantined_until,
+    };
+    let today = &function.today;
+    let [highest, other_highest @ ..] = today.highest;
+    let [stratum, other_strata @ ..] = today.strata;
+    proto::Function {
+        hash,
+        peers: function.peers,
+        n: function.n,
+        n_succeeded: function.n_succeeded,
+        n_logs: function.heard_of(Channel::Logs),
+        epochs: function.epochs.iter().map(epoch).collect(),
+        keys: function.keys.map.iter().map(save_key).collect(),
+        unique_keys: function.keys.unique.to_vec(),
+        forgotten_keys: function.keys.forgotten,
+        shapes: function.order.shapes.iter().map(shape).collect(),
+        unique_shapes: function.order.unique,
+        transition_hashes: function.order.transitions.keys().copied().collect(),
+        transition_counts: function.order.transitions.values().copied().collect(),
+        context_hashes: function.order.contexts.keys().copied().collect(),
+        context_counts: function.order.contexts.values().map(|(n, _)| *n).collect(),
+        context_distinct: function.order.contexts.values().map(|(_, distinct)| *distinct).collect(),
+        histograms: function.magnitudes.0.iter().flatten().map(save_histogram).collect(),
+        today: Some(proto::Today {
+            day: today.day,
+            invocations: today.invocations,
+            highest,
+            stratum: u32::from(stratum),
+            paged: today.paged,
+            other_highest: other_highest.to_vec(),
+            other_strata: other_strata.map(u32::from).to_vec(),
+        }),
+        invocations_yesterday: function.yesterday,
+        last_seen_unix_nano: function.last_seen,
+        heard: function.heard.to_vec(),
+        windows: Some(around::save_windows(&function.windows)),
+        drift: Some(around::save_drift(&function.drift)),
+        compared_n: function.instances.n,
+        compared_mean: function.instances.usual.map(|usual| usual.mean).to_vec(),
+        compared_variance: function.instances.usual.map(|usual| usual.variance).to_vec(),
+        suspect_key: function.suspect.key,
+        suspect_bits: function.suspect.bits,
+        suspect_unix_nano: function.suspect.at,
+    }
+}
+
+fn save_key((hash, key): (&u64, &Key)) -> proto::Key {
+    proto::Key {
         hash: *hash,
         family: key.family as u32,
         risk: key.risk as u32,
@@ -167,46 +228,24 @@ fn save_function(hash: u64, function: &Function) -> proto::Function {
         quarantined_until_unix_nano: key.quarantined_until,
         epoch: key.epoch,
         repeats: key.repeats.iter().map(|count| u32::from(*count)).collect(),
-    };
-    let shape = |(hash, shape): (&u64, &Shape)| proto::Shape {
-        hash: *hash,
-        count: shape.count,
-        born_unix_nano: shape.born,
-        quarantined_until_unix_nano: shape.quarantined_until,
-    };
-    let histogram = |histogram: &Histogram| proto::Histogram {
+    }
+}
+
+fn save_histogram(histogram: &Histogram) -> proto::Histogram {
+    proto::Histogram {
         buckets: histogram.counts.iter().map(|(bucket, _)| u32::from(*bucket)).collect(),
         counts: histogram.counts.iter().map(|(_, count)| *count).collect(),
-    };
-    let today = &function.today;
-    proto::Function {
-        hash,
-        peers: function.peers,
-        n: function.n,
-        n_succeeded: function.n_succeeded,
-        n_logs: function.n_logs,
-        epochs: function.epochs.iter().map(epoch).collect(),
-        keys: function.keys.map.iter().map(key).collect(),
-        unique_keys: function.keys.unique.to_vec(),
-        forgotten_keys: function.keys.forgotten,
-        shapes: function.order.shapes.iter().map(shape).collect(),
-        unique_shapes: function.order.unique,
-        transition_hashes: function.order.transitions.keys().copied().collect(),
-        transition_counts: function.order.transitions.values().copied().collect(),
-        context_hashes: function.order.contexts.keys().copied().collect(),
-        context_counts: function.order.contexts.values().map(|(n, _)| *n).collect(),
-        context_distinct: function.order.contexts.values().map(|(_, distinct)| *distinct).collect(),
-        histograms: function.magnitudes.0.iter().flatten().map(histogram).collect(),
-        today: Some(proto::Today {
-            day: today.day,
-            invocations: today.invocations,
-            highest: today.highest,
-            stratum: u32::from(today.stratum),
-            paged: today.paged,
-        }),
-        invocations_yesterday: function.yesterday,
-        last_seen_unix_nano: function.last_seen,
     }
+}
+
+fn load_histogram(saved: proto::Histogram) -> Histogram {
+    let counts = saved.buckets.into_iter().map(|bucket| bucket as u8).zip(saved.counts);
+    // Damage that kept its checksum is a stranger's work: counts must still be ascending.
+    let mut counts: Vec<(u8, u32)> = counts.collect();
+    counts.sort_unstable();
+    counts.dedup_by_key(|(bucket, _)| *bucket);
+    let n = counts.iter().fold(0_u32, |n, (_, count)| n.saturating_add(*count));
+    Histogram { counts, n }
 }
 
 fn load_function(saved: proto::Function) -> (u64, Function) {
@@ -236,30 +275,38 @@ fn load_function(saved: proto::Function) -> (u64, Function) {
         contexts: saved.context_hashes.into_iter().zip(contexts).collect(),
     };
     let mut magnitudes = Magnitudes::default();
-    for (place, histogram) in saved.histograms.into_iter().take(2 * QUANTITIES).enumerate() {
-        let counts = histogram.buckets.into_iter().map(|bucket| bucket as u8).zip(histogram.counts);
-        if let Some(slot) = magnitudes.0.get_mut(place / QUANTITIES).and_then(|of| of.get_mut(place % QUANTITIES)) {
-            slot.counts = counts.collect();
-            slot.n = slot.counts.iter().fold(0, |n, (_, count)| n.saturating_add(*count));
+    // A version that knew fewer quantities saved fewer of each.
+    let each = (saved.histograms.len() / 2).clamp(1, QUANTITIES);
+    for (place, histogram) in saved.histograms.into_iter().enumerate() {
+        if let Some(slot) = magnitudes.0.get_mut(place / each).and_then(|of| of.get_mut(place % each)) {
+            *slot = load_histogram(histogram);
         }
     }
+    let mut heard = [0; Channel::COUNT];
+    heard.iter_mut().zip(saved.heard).for_each(|(heard, saved)| *heard = saved);
+    if let Some(logs) = heard.get_mut(Channel::Logs as usize) {
+        *logs = saved.n_logs;
+    }
+    let (mut highest, mut strata) = ([today.highest; KINDS], [today.stratum as u8; KINDS]);
+    highest.iter_mut().skip(1).for_each(|highest| *highest = 0.0);
+    highest.iter_mut().skip(1).zip(today.other_highest).for_each(|(highest, saved)| *highest = saved);
+    strata.iter_mut().skip(1).zip(today.other_strata).for_each(|(stratum, saved)| *stratum = saved as u8);
     let mut function = Function {
         peers: saved.peers,
         n: saved.n,
         n_succeeded: saved.n_succeeded,
-        n_logs: saved.n_logs,
+        heard,
         epochs: saved.epochs.into_iter().map(epoch).collect(),
         keys,
         order,
         magnitudes,
+        windows: saved.windows.map(around::load_windows).unwrap_or_default(),
+        drift: saved.drift.map(around::load_drift).unwrap_or_default(),
+        instances: around::load_instances(saved.compared_n, &saved.compared_mean, &saved.compared_variance),
+        suspect: Suspect { key: saved.suspect_key, bits: saved.suspect_bits, at: saved.suspect_unix_nano },
+        rhythm: super::rhythm::Rhythm::default(),
         mandatory: Vec::new(),
-        today: Today {
-            day: today.day,
-            invocations: today.invocations,
-            highest: today.highest,
-            stratum: today.stratum as u8,
-            paged: today.paged,
-        },
+        today: Today { day: today.day, invocations: today.invocations, highest, strata, paged: today.paged },
         yesterday: saved.invocations_yesterday,
         last_seen: saved.last_seen_unix_nano,
         dirty: false,
@@ -292,22 +339,30 @@ fn zip(hashes: Vec<u64>, counts: Vec<u32>) -> HashMap<u32> {
 }
 
 fn family(number: u32) -> Family {
-    const ALL: [Family; FAMILIES] = [
-        Family::Operation,
-        Family::Resource,
-        Family::Destination,
-        Family::Edge,
-        Family::Trigger,
-        Family::Identity,
-        Family::Artefact,
-        Family::Error,
-        Family::LogTemplate,
-        Family::Statement,
-    ];
-    ALL.get(number as usize).copied().unwrap_or(Family::Operation)
+    Family::ALL.get(number as usize).copied().unwrap_or(Family::Operation)
 }
 
 fn risk(number: u32) -> Risk {
     const ALL: [Risk; 6] = [Risk::Read, Risk::Write, Risk::Delete, Risk::Egress, Risk::Identity, Risk::Control];
     ALL.get(number as usize).copied().unwrap_or(Risk::Read)
+}
+
+/// The record of a function as the first version wrote it: nine quantities, and nothing of hours, days or channels.
+#[cfg(test)]
+pub fn as_first_written(record: &[u8]) -> Vec<u8> {
+    const FIRST: usize = 9;
+    let Ok(mut saved) = unseal(record).map(|content| proto::Function::decode(content).unwrap_or_default()) else {
+        return Vec::new();
+    };
+    if saved.hash == 0 || saved.histograms.len() != 2 * QUANTITIES {
+        return record.to_vec();
+    }
+    let (warm, cold) = saved.histograms.split_at(QUANTITIES);
+    saved.histograms = [&warm[..FIRST], &cold[..FIRST]].concat();
+    (saved.windows, saved.drift) = (None, None);
+    (saved.heard, saved.compared_mean, saved.compared_variance) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(today) = &mut saved.today {
+        (today.other_highest, today.other_strata) = (Vec::new(), Vec::new());
+    }
+    seal(&saved)
 }

@@ -2,7 +2,7 @@
 //! deploys. Then one thing happens.
 
 use super::{
-    observation::{Family, Key, Observation, Quantity, Risk, Source, Step, Touch},
+    observation::{Channel, Family, Key, Observation, Quantity, Risk, Source, Step, Touch},
     verdict::{Feature, PromiseState, Tier, Verdict},
     *,
 };
@@ -42,6 +42,8 @@ struct Invocation {
     cold: bool,
     failed: bool,
     complete: bool,
+    channel: Channel,
+    counted: Vec<(Quantity, u64)>,
 }
 
 fn hash(family: Family, name: &str) -> u64 {
@@ -67,7 +69,19 @@ impl Invocation {
         }
         let duration_us = (80_000.0 * (1.0 + random.unit() + 2.0 * random.unit().powi(8))) as u64;
         let cold = random.one_in(60);
-        Self { function, version: "1", at, touched, duration_us, rows: None, cold, failed, complete: true }
+        Self {
+            function,
+            version: "1",
+            at,
+            touched,
+            duration_us,
+            rows: None,
+            cold,
+            failed,
+            complete: true,
+            channel: Channel::Spans,
+            counted: Vec::new(),
+        }
     }
 
     fn observe(&self, detector: &mut Detector) -> Verdict {
@@ -87,12 +101,17 @@ impl Invocation {
             .collect();
         let mut quantities = vec![(Quantity::DurationUs, self.duration_us), (Quantity::Calls, steps.len() as u64)];
         quantities.extend(self.rows.map(|rows| (Quantity::Rows, rows)));
+        if self.channel != Channel::Spans {
+            quantities.clone_from(&self.counted);
+        }
         detector.observe(&Observation {
             function: mix(1, self.function),
             function_name: "f",
             peers: 9,
             version: self.version,
             invocation_id: "i",
+            channel: self.channel,
+            instance: 0,
             start: self.at.saturating_sub(self.duration_us.saturating_mul(1000)),
             end: self.at,
             cold_start: self.cold,
@@ -101,12 +120,35 @@ impl Invocation {
             touches: &touches,
             steps: &steps,
             quantities: &quantities,
+            resources: &[],
         })
     }
 
     fn touch(mut self, family: Family, risk: Risk, name: &str) -> Self {
         self.touched.push((family, risk, name.to_owned(), 1));
         self
+    }
+}
+
+/// A whole invocation that shows nothing.
+pub(super) fn plain(at: Nanos) -> Observation<'static> {
+    Observation {
+        function: 1,
+        function_name: "f",
+        peers: 0,
+        version: "1",
+        invocation_id: "i",
+        channel: Channel::Spans,
+        instance: 0,
+        start: at,
+        end: at,
+        cold_start: false,
+        failed: false,
+        complete: true,
+        touches: &[],
+        steps: &[],
+        quantities: &[],
+        resources: &[],
     }
 }
 
@@ -405,4 +447,83 @@ fn nothing_grows_without_bound() {
     assert!(largest < 40_000, "{largest} bytes");
     let last = Invocation { at: one.at + 20_001 * SECOND, ..one }.touch(Family::Resource, Risk::Read, "bucket/new");
     assert!(!last.observe(&mut detector).is_anomaly(), "a function that meets new buckets all the time");
+}
+
+/// What somebody else recorded of function 1.
+fn recorded(
+    channel: Channel,
+    at: Nanos,
+    touched: &[(Family, Risk, &str)],
+    quantities: &[(Quantity, u64)],
+) -> Invocation {
+    let touched = touched.iter().map(|(family, risk, name)| (*family, *risk, (*name).to_owned(), 1)).collect();
+    let usual = Invocation::usual(1, at, &mut Random(3));
+    Invocation { touched, channel, complete: false, counted: quantities.to_vec(), failed: false, cold: false, ..usual }
+}
+
+#[test]
+fn what_others_record_and_the_function_hides_is_noticed() {
+    let (mut ready, _) = trained(7);
+    // Services and the platform have recorded for a while, with a call that is never traced.
+    for n in 0..1500 {
+        let at = START + 14 * DAY + n * 10 * SECOND;
+        let network = (Family::Identity, Risk::Identity, "from 3.250.0.0/16");
+        let untraced = (Family::Untraced, Risk::Read, "ssm.GetParameter");
+        let keys = if n % 50 == 0 { vec![network, untraced] } else { vec![network] };
+        recorded(Channel::Provider, at, &keys, &[]).observe(&mut ready);
+        recorded(Channel::Platform, at, &[], &[(Quantity::MemoryMb, 80 + n % 7)]).observe(&mut ready);
+        let change = (Family::Change, Risk::Control, "role/deployer lambda.UpdateFunctionCode");
+        if n % 20 == 0 {
+            recorded(Channel::Control, at, &[change], &[]).observe(&mut ready);
+        }
+    }
+    let at = START + 14 * DAY + 16_000 * SECOND;
+    #[rustfmt::skip]
+    let table: [(&str, Channel, &[(Family, Risk, &str)], Option<Tier>); 7] = [
+        ("a call that is never traced", Channel::Provider, &[(Family::Untraced, Risk::Read, "ssm.GetParameter")], None),
+        ("its usual deployer", Channel::Control, &[(Family::Change, Risk::Control, "role/deployer lambda.UpdateFunctionCode")], None),
+        ("a call without a span", Channel::Provider, &[(Family::Untraced, Risk::Read, "dynamodb.Scan on table/orders")], Some(Tier::Queue)),
+        ("a call with nothing open", Channel::Provider, &[(Family::Orphan, Risk::Write, "s3.PutObject on bucket/x")], Some(Tier::Queue)),
+        ("a credential elsewhere", Channel::Provider, &[(Family::Credential, Risk::Identity, "from 198.51.0.0/16 with aws-cli"),
+            (Family::Identity, Risk::Identity, "from 198.51.0.0/16")], Some(Tier::Page)),
+        ("an invocation without spans", Channel::Platform, &[(Family::Silence, Risk::Read, "success")], Some(Tier::Evidence)),
+        ("a stranger's change", Channel::Control, &[(Family::Change, Risk::Control, "user/eve lambda.UpdateFunctionCode")], Some(Tier::Evidence)),
+    ];
+    for (name, channel, touched, at_least) in table {
+        let mut detector = ready.clone();
+        let verdict = recorded(channel, at, touched, &[]).observe(&mut detector);
+        assert!(verdict.tier >= at_least, "{name}: {verdict:#?}");
+        assert!(at_least.is_some() || verdict.tier.is_none(), "{name}: {verdict:#?}");
+    }
+    // What is new after a stranger's change is graver than the same on another day.
+    let new = Invocation { at: at + SECOND, failed: false, ..Invocation::usual(1, at, &mut Random(3)) }.touch(
+        Family::Resource,
+        Risk::Read,
+        "table/customers",
+    );
+    let before = new.observe(&mut ready.clone()).score;
+    let change = [(Family::Change, Risk::Control, "user/eve lambda.UpdateFunctionCode")];
+    recorded(Channel::Control, at, &change, &[]).observe(&mut ready);
+    let after = new.observe(&mut ready);
+    assert!(after.score > before + 3.0, "{before} became {}", after.score);
+    assert!(after.evidence.iter().any(|row| row.feature == Feature::AfterChange), "{after:#?}");
+}
+
+#[test]
+fn a_snapshot_of_a_version_that_knew_less_still_loads() {
+    let (mut before, _) = trained(5);
+    let (mut records, mut after) = (Vec::new(), detector());
+    before.snapshot_dirty(&mut |key, value| records.push((key.to_vec(), value.to_vec())));
+    for (key, value) in &records {
+        after.restore(key, &saved::as_first_written(value)).unwrap();
+    }
+    assert_eq!(after.functions(), before.functions());
+    let next = Invocation { failed: false, cold: false, ..Invocation::usual(1, START + 14 * DAY, &mut Random(3)) };
+    let slow = Invocation { duration_us: 13_000_000, ..next.clone() };
+    let news = next.touch(Family::Destination, Risk::Egress, "evil.example");
+    for (changed, feature) in [(slow, Feature::Magnitude(Quantity::DurationUs)), (news, Feature::Novelty)] {
+        let verdict = changed.observe(&mut after);
+        assert_eq!(verdict.evidence.first().map(|row| row.feature), Some(feature), "{verdict:#?}");
+        assert!(verdict.sample_size > 1000);
+    }
 }

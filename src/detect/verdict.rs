@@ -39,6 +39,66 @@ pub enum Feature {
     Repeats,
     /// An unusual duration, size or count (C).
     Magnitude(Quantity),
+    /// Unusually much in the running hour, for each invocation; of [`Measure::Rate`], unusually many invocations (D).
+    Window(Measure),
+    /// More and more for days, against a reference that does not follow (D6).
+    Drift(Measure),
+    /// One environment behaves unlike its siblings (E3).
+    Instance(Quantity),
+    /// A destination contacted like clockwork (D7).
+    Beacon,
+    /// The platform tells of invocations that spans do not (E6).
+    Silence,
+    /// Something new, soon after the function was changed by somebody unusual (E1, E5).
+    AfterChange,
+}
+
+impl Feature {
+    /// Whether it is about one key, whose name says which.
+    pub const fn has_key(self) -> bool {
+        matches!(self, Self::Novelty | Self::Missing | Self::Repeats | Self::Beacon | Self::AfterChange)
+    }
+
+    /// Whether it says how much.
+    pub const fn has_amount(self) -> bool {
+        matches!(self, Self::Repeats | Self::Magnitude(_) | Self::Window(_) | Self::Drift(_) | Self::Instance(_))
+    }
+}
+
+/// What is measured of an hour. The discriminant is part of the saved model: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Measure {
+    /// Calls made.
+    Calls = 0,
+    /// Rows or items returned.
+    Rows = 1,
+    /// Bytes sent.
+    BytesOut = 2,
+    /// Bytes received.
+    BytesIn = 3,
+    /// Invocations that failed.
+    Failures = 4,
+    /// Wall time, microseconds.
+    Duration = 5,
+    /// Different things touched, ids and all.
+    Distinct = 6,
+    /// Invocations, against the same hour of other days.
+    Rate = 7,
+}
+
+impl Measure {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Calls,
+        Self::Rows,
+        Self::BytesOut,
+        Self::BytesIn,
+        Self::Failures,
+        Self::Duration,
+        Self::Distinct,
+        Self::Rate,
+    ];
 }
 
 /// One feature's surprise.

@@ -11,13 +11,15 @@ use super::{
     intern::{self, Memory},
     keys::Recipe,
 };
-use crate::detect::observation::{Nanos, Observation};
+use crate::detect::observation::{Channel, Nanos, Observation};
 
 mod clock;
 mod emit;
 mod function;
 mod groups;
+mod joins;
 mod logs;
+mod outside;
 mod read;
 mod settle;
 
@@ -25,6 +27,7 @@ use clock::Clock;
 use emit::{Press, Subject};
 use function::Functions;
 use groups::{Groups, Member};
+use joins::Joins;
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -49,6 +52,10 @@ pub struct Settings {
     pub max_recipes: usize,
     /// Most functions (and versions) remembered.
     pub max_functions: usize,
+    /// Most calls whose request ids are remembered, for services that record them too.
+    pub max_request_ids: usize,
+    /// Most records from outside that wait for the spans they should have.
+    pub max_unjoined: usize,
 }
 
 impl Default for Settings {
@@ -63,6 +70,8 @@ impl Default for Settings {
             max_span_ids: 2_097_152,
             max_recipes: 131_072,
             max_functions: 262_144,
+            max_request_ids: 524_288,
+            max_unjoined: 65_536,
         }
     }
 }
@@ -88,6 +97,10 @@ pub struct Counters {
     pub recipes_forgotten: u64,
     /// Functions that had to be forgotten.
     pub functions_forgotten: u64,
+    /// Records of the platform, of services, and values of metrics, that were understood.
+    pub outside: u64,
+    /// Those that could not be compared with spans: too many at once, or from before spans were kept for it.
+    pub unjoinable: u64,
 }
 
 /// One invocation, or a part of one, and where it stands in the request.
@@ -118,6 +131,7 @@ pub struct Assembler {
     recipes: Memory<Arc<Recipe>>,
     invocations: Memory<logs::Place>,
     groups: Groups,
+    joins: Joins,
     /// Members in the request being read, and the groups they are of.
     fresh: Vec<Member>,
     touched: Vec<u32>,
@@ -138,6 +152,7 @@ impl Assembler {
             recipes: Memory::new(settings.max_recipes),
             invocations: Memory::new(settings.max_recent),
             groups: Groups::new(settings.linger, settings.recent),
+            joins: Joins::new(settings.max_request_ids, settings.max_unjoined),
             fresh: Vec::new(),
             touched: Vec::new(),
             room: settle::Room::default(),
@@ -150,11 +165,17 @@ impl Assembler {
         let request = self.read(body);
         self.settle(&request, out);
         self.make_room(out);
+        self.decide(self.clock.now(), out);
     }
 
     /// Reads an `ExportLogsServiceRequest` and emits, as incomplete, what each invocation logged.
     pub fn logs(&mut self, body: &[u8], out: &mut impl FnMut(Invocation<'_>)) {
         self.read_logs(body, out);
+    }
+
+    /// Reads an `ExportMetricsServiceRequest` and emits what the platform counted of functions.
+    pub fn metrics(&mut self, body: &[u8], out: &mut impl FnMut(Invocation<'_>)) {
+        self.read_metrics(body, out);
     }
 
     /// Emits, as incomplete, the invocations whose handler has not come by `now` or by the watermark, whichever is
@@ -166,6 +187,7 @@ impl Assembler {
             self.close(slot, out);
         }
         while self.groups.forget(now, false) {}
+        self.decide(now, out);
     }
 
     /// How far event time has come; zero before the first record.
@@ -214,7 +236,17 @@ impl Assembler {
         let trace = group.key.trace;
         let added = settle::remember(group, held.iter().map(|member| member.span), settle::NO_MEMO);
         self.groups.remembered += added;
-        let subject = Subject { function: &function, trace, span: 0, invocation: "", resource: &resource, now };
+        let subject = Subject {
+            function: &function,
+            trace,
+            span: 0,
+            invocation: "",
+            resource: &resource,
+            now,
+            channel: Channel::Spans,
+            instance: 0,
+            answered: 0,
+        };
         self.press.emit(&subject, held.iter(), None, out);
     }
 }

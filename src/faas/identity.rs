@@ -32,7 +32,12 @@ pub struct Identity<'a> {
     pub namespace: &'a str,
     /// `cloud.resource_id` or one of its older names.
     pub resource_id: &'a str,
+    /// The group its log lines are in, where that is all that names it.
+    pub log_group: &'a str,
 }
+
+/// Log groups of functions begin with this.
+const FUNCTION_GROUPS: &str = "/aws/lambda/";
 
 impl<'a> Identity<'a> {
     /// Takes note of an attribute; says whether it is one of a function's identity.
@@ -48,9 +53,11 @@ impl<'a> Identity<'a> {
             Name::ServiceVersion => &mut self.service_version,
             Name::ServiceNamespace => &mut self.namespace,
             Name::ResourceId => &mut self.resource_id,
+            Name::LogGroup => &mut self.log_group,
             _ => return false,
         };
-        if let Some(text) = value.text()
+        let text = value.text().or_else(|| value.elements().next().and_then(AnyValue::text));
+        if let Some(text) = text
             && !text.is_empty()
         {
             *field = text;
@@ -74,6 +81,9 @@ impl<'a> Identity<'a> {
                 *field = found;
             }
         }
+        if let Some(name) = self.log_group.strip_prefix(FUNCTION_GROUPS).filter(|_| self.faas_name.is_empty()) {
+            self.faas_name = name;
+        }
         self
     }
 
@@ -91,6 +101,7 @@ impl<'a> Identity<'a> {
             (&mut self.service_version, other.service_version),
             (&mut self.namespace, other.namespace),
             (&mut self.resource_id, other.resource_id),
+            (&mut self.log_group, other.log_group),
         ] {
             if field.is_empty() {
                 *field = found;

@@ -165,7 +165,10 @@ impl<'a> Span<'_, 'a> {
             | Name::RequestSize
             | Name::ResponseSize
             | Name::RowsReturned
-            | Name::RowsScanned => false,
+            | Name::RowsScanned
+            | Name::LogGroup
+            | Name::EventType
+            | Name::TrailEvent => false,
             _ => true,
         }
     }
@@ -219,6 +222,26 @@ impl Recipe {
             template::push_text(out, body);
         });
         draft.finish(false)
+    }
+
+    /// One key that is no span's.
+    pub fn of_key(family: Family, risk: Risk, name: &str) -> Self {
+        let mut draft = Draft::default();
+        draft.key(family, risk, |out| out.push_str(name));
+        draft.finish(false)
+    }
+
+    /// The operation and the first thing it was done to, in words, and the gravest risk among them.
+    pub fn act(&self) -> (String, Risk) {
+        let of = |family| self.keys().find(|key| key.family == family);
+        let (operation, resource) = (of(Family::Operation), of(Family::Resource));
+        let mut words = operation.map_or(String::new(), |key| key.name.to_owned());
+        if let Some(resource) = resource {
+            words.push_str(" on ");
+            words.push_str(resource.name);
+        }
+        let risk = operation.into_iter().chain(resource).map(|key| key.risk).max();
+        (words, risk.unwrap_or(Risk::Read))
     }
 
     /// The keys, the operation first.

@@ -59,6 +59,9 @@ pub enum Name {
     ExceptionType,
     RowsReturned,
     RowsScanned,
+    LogGroup,
+    EventType,
+    TrailEvent,
 }
 
 /// Every key that is understood.
@@ -141,6 +144,12 @@ const KEYS: &[(&str, Name)] = &[
     ("db.response.returned_rows", Name::RowsReturned),
     ("aws.dynamodb.count", Name::RowsReturned),
     ("aws.dynamodb.scanned_count", Name::RowsScanned),
+    ("aws.log.group.names", Name::LogGroup),
+    ("aws.cloudwatch.log_group_name", Name::LogGroup),
+    ("cloudwatch.log.group.name", Name::LogGroup),
+    // Which event of the platform a log record is, where it comes through its telemetry interface.
+    ("type", Name::EventType),
+    ("aws.cloudtrail.event_id", Name::TrailEvent),
 ];
 
 /// Slots of the table: a power of two that keeps it sparse, so that unknown keys nearly always meet an empty one.

@@ -8,7 +8,7 @@
 use super::Incident;
 use crate::detect::{
     observation::{Quantity, Risk},
-    verdict::{Evidence, Feature},
+    verdict::{Evidence, Feature, Measure},
 };
 
 const MOST_WEIGHT: f64 = 5.0;
@@ -24,7 +24,13 @@ pub fn of(incident: &Incident) -> u8 {
 }
 
 fn weight(evidence: &Evidence) -> f64 {
-    if evidence.feature == Feature::Magnitude(Quantity::BytesOut) {
+    let bytes_out = [
+        Feature::Magnitude(Quantity::BytesOut),
+        Feature::Window(Measure::BytesOut),
+        Feature::Drift(Measure::BytesOut),
+        Feature::Instance(Quantity::BytesOut),
+    ];
+    if bytes_out.contains(&evidence.feature) {
         return 3.0;
     }
     match evidence.key.as_ref().map(|key| key.risk) {

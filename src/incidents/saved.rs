@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::{Function, Incident, Incidents, Settings, bounds, cause::Cause, open::Open};
 use crate::detect::{
     observation::{Family, Quantity, Risk, Source, Trust},
-    verdict::{Evidence, Feature, OwnedKey, Tier},
+    verdict::{Evidence, Feature, Measure, OwnedKey, Tier},
 };
 
 #[allow(missing_docs, clippy::pedantic, reason = "generated")]
@@ -20,18 +20,6 @@ mod proto {
 const FORMAT: u32 = 1;
 
 // In the order of their discriminants, which are part of the format.
-pub(super) const FAMILIES: [Family; 10] = [
-    Family::Operation,
-    Family::Resource,
-    Family::Destination,
-    Family::Edge,
-    Family::Trigger,
-    Family::Identity,
-    Family::Artefact,
-    Family::Error,
-    Family::LogTemplate,
-    Family::Statement,
-];
 const RISKS: [Risk; 6] = [Risk::Read, Risk::Write, Risk::Delete, Risk::Egress, Risk::Identity, Risk::Control];
 const TIERS: [Tier; 3] = [Tier::Evidence, Tier::Queue, Tier::Page];
 const TRUSTS: [Trust; 3] = [Trust::InProcess, Trust::Platform, Trust::Provider];
@@ -189,6 +177,12 @@ fn save_evidence(row: &Evidence) -> proto::Evidence {
         Feature::Missing => (3, 0),
         Feature::Repeats => (4, 0),
         Feature::Magnitude(quantity) => (5, quantity as u32),
+        Feature::Window(measure) => (6, measure as u32),
+        Feature::Drift(measure) => (7, measure as u32),
+        Feature::Instance(quantity) => (8, quantity as u32),
+        Feature::Beacon => (9, 0),
+        Feature::Silence => (10, 0),
+        Feature::AfterChange => (11, 0),
     };
     let key = row.key.as_ref().map(|key| proto::Key {
         family: key.family as u32,
@@ -223,11 +217,17 @@ fn load_evidence(row: proto::Evidence) -> Option<Evidence> {
         3 => Feature::Missing,
         4 => Feature::Repeats,
         5 => Feature::Magnitude(nth(&Quantity::ALL, row.quantity)?),
+        6 => Feature::Window(nth(&Measure::ALL, row.quantity)?),
+        7 => Feature::Drift(nth(&Measure::ALL, row.quantity)?),
+        8 => Feature::Instance(nth(&Quantity::ALL, row.quantity)?),
+        9 => Feature::Beacon,
+        10 => Feature::Silence,
+        11 => Feature::AfterChange,
         _ => return None,
     };
     let key = match row.key {
         Some(key) => Some(OwnedKey {
-            family: nth(&FAMILIES, key.family)?,
+            family: nth(&Family::ALL, key.family)?,
             risk: nth(&RISKS, key.risk)?,
             hash: key.hash,
             name: bounds::text(&key.name),
@@ -262,9 +262,10 @@ mod tests {
 
     #[test]
     fn tables_are_in_the_order_of_their_discriminants() {
-        assert!(FAMILIES.iter().enumerate().all(|(at, family)| *family as usize == at));
+        assert!(Family::ALL.iter().enumerate().all(|(at, family)| *family as usize == at));
         assert!(RISKS.iter().enumerate().all(|(at, risk)| *risk as usize == at));
         assert!(Quantity::ALL.iter().enumerate().all(|(at, quantity)| *quantity as usize == at));
+        assert!(Measure::ALL.iter().enumerate().all(|(at, measure)| *measure as usize == at));
         assert!(TIERS.iter().enumerate().all(|(at, tier)| *tier as usize == at));
         assert!(TRUSTS.iter().enumerate().all(|(at, trust)| *trust as usize == at));
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::detect::{
     observation::{Family, Quantity, Risk},
-    verdict::{Evidence, Feature},
+    verdict::{Evidence, Feature, Measure},
 };
 
 /// A technique and why we think of it: `T1041 (new external destination)`.
@@ -123,6 +123,16 @@ const RULES: &[(When, Technique)] = &[
     row(When::Key(Family::Resource, |_| true), "T1530", "new data resource touched", DATA),
     row(When::Key(Family::Statement, |_| true), "T1213", "new statement", DATA),
     row(When::Key(Family::Identity, |_| true), "T1078.004", "new identity", ROLE),
+    row(When::Key(Family::Credential, |_| true), "T1078.004", "credential used from two places", ROLE),
+    row(When::Key(Family::Orphan, |_| true), "T1078.004", "call with no invocation open", ROLE),
+    row(When::Key(Family::Untraced, |_| true), "T1562.008", "call that no span reported", LOGGING),
+    row(When::Key(Family::Silence, |_| true), "T1562.008", "invocation without spans", LOGGING),
+    row(When::Key(Family::Change, |name| name.has(&["updatefunctioncode", "publishlayer", "publishversion", "updatealias"])),
+        "T1525", "code changed by somebody unusual", CODE),
+    row(When::Key(Family::Change, |name| name.has(&["createeventsourcemapping", "functionurlconfig", "putrule"])),
+        "T1546", "trigger added by somebody unusual", CODE),
+    row(When::Key(Family::Change, |name| name.has(&["permission", "policy"])), "T1098.003", "permission changed by somebody unusual", ROLE),
+    row(When::Key(Family::Change, |_| true), "T1578", "configuration changed by somebody unusual", CODE),
     row(When::Key(Family::Trigger, |_| true), "T1546", "new trigger", CODE),
     row(When::Key(Family::Artefact, |_| true), "T1195", "new library or SDK", CODE),
     row(When::Key(Family::Error, |name| name.has(&["accessdenied", "unauthorized", "forbidden", "permissiondenied"])),
@@ -139,6 +149,24 @@ const RULES: &[(When, Technique)] = &[
     row(When::Feature(Feature::Magnitude(Quantity::SelfTimeUs)), "T1496", "unusual time of its own", RESOURCES),
     row(When::Feature(Feature::Magnitude(Quantity::MemoryMb)), "T1496", "unusual memory", RESOURCES),
     row(When::Feature(Feature::Magnitude(Quantity::Calls)), "T1499", "unusually many calls", RESOURCES),
+    row(When::Feature(Feature::Magnitude(Quantity::AfterUs)), "T1546", "work after the answer", RESOURCES),
+    row(When::Feature(Feature::Magnitude(Quantity::PlatformUs)), "T1496", "unusual duration", RESOURCES),
+    row(When::Feature(Feature::Magnitude(Quantity::AnswerBytes)), "T1530", "unusually large answer", DATA),
+    row(When::Feature(Feature::Magnitude(Quantity::CallBytes)), "T1530", "unusually large call", DATA),
+    row(When::Feature(Feature::Magnitude(Quantity::Invocations)), "T1499", "unusually many invocations", RESOURCES),
+    row(When::Feature(Feature::Magnitude(Quantity::Concurrency)), "T1499", "unusual concurrency", RESOURCES),
+    row(When::Feature(Feature::Window(Measure::Rate)), "T1499", "unusual rate", RESOURCES),
+    row(When::Feature(Feature::Window(Measure::Rows)), "T1213", "unusually many rows in an hour", DATA),
+    row(When::Feature(Feature::Window(Measure::Distinct)), "T1530", "unusually many resources in an hour", DATA),
+    row(When::Feature(Feature::Window(Measure::BytesOut)), "T1048", "unusually many bytes out in an hour", ISOLATE),
+    row(When::Feature(Feature::Window(Measure::Duration)), "T1496", "unusual time in an hour", RESOURCES),
+    row(When::Feature(Feature::Drift(Measure::Rows)), "T1213", "more and more rows", DATA),
+    row(When::Feature(Feature::Drift(Measure::BytesOut)), "T1048", "more and more bytes out", ISOLATE),
+    row(When::Feature(Feature::Drift(Measure::Duration)), "T1496", "longer and longer", RESOURCES),
+    row(When::Feature(Feature::Instance(Quantity::SelfTimeUs)), "T1496", "environment that works more than its siblings", RESOURCES),
+    row(When::Feature(Feature::Instance(Quantity::BytesOut)), "T1048", "environment that sends more than its siblings", ISOLATE),
+    row(When::Feature(Feature::Beacon), "T1071.001", "contact like clockwork", ISOLATE),
+    row(When::Feature(Feature::Silence), "T1562.008", "missing spans", LOGGING),
     row(When::Feature(Feature::Order), "T1648", "unusual order of operations", EXECUTION),
     row(When::Feature(Feature::Shape), "T1648", "unusual execution path", EXECUTION),
 ];
@@ -216,6 +244,11 @@ mod tests {
             (plain(Feature::Magnitude(Quantity::BytesOut), 5.0),              Some("T1048 (unusually many bytes out)")),
             (plain(Feature::Magnitude(Quantity::SelfTimeUs), 5.0),            Some("T1496 (unusual time of its own)")),
             (plain(Feature::Order, 5.0),                                      Some("T1648 (unusual order of operations)")),
+            (new(Family::Credential, Risk::Identity, "from 198.51.0.0/16"),   Some("T1078.004 (credential used from two places)")),
+            (new(Family::Untraced, Risk::Read, "dynamodb.Scan"),              Some("T1562.008 (call that no span reported)")),
+            (new(Family::Change, Risk::Control, "user/eve lambda.UpdateFunctionCode"), Some("T1525 (code changed by somebody unusual)")),
+            (plain(Feature::Window(Measure::Distinct), 5.0),                  Some("T1530 (unusually many resources in an hour)")),
+            (plain(Feature::Beacon, 5.0),                                     Some("T1071.001 (contact like clockwork)")),
             (plain(Feature::Missing, 5.0),                                    None),
         ];
         for (evidence, expected) in table {

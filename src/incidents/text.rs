@@ -6,10 +6,10 @@
 
 pub(super) mod clause;
 
-use super::{FunctionRef, Incident, saved::FAMILIES};
+use super::{FunctionRef, Incident};
 use crate::detect::{
     observation::{Family, Quantity, Risk},
-    verdict::{Evidence, Feature},
+    verdict::{Evidence, Feature, Measure},
 };
 
 /// Longest headline, characters.
@@ -121,6 +121,12 @@ pub fn feature_name(evidence: &Evidence) -> String {
         Feature::Missing => "missing".to_owned(),
         Feature::Repeats => "repeats".to_owned(),
         Feature::Magnitude(quantity) => format!("magnitude.{}", quantity_name(quantity)),
+        Feature::Window(measure) => format!("window.{}", measure_name(measure)),
+        Feature::Drift(measure) => format!("drift.{}", measure_name(measure)),
+        Feature::Instance(quantity) => format!("instance.{}", quantity_name(quantity)),
+        Feature::Beacon => "beacon".to_owned(),
+        Feature::Silence => "silence".to_owned(),
+        Feature::AfterChange => "after_change".to_owned(),
     }
 }
 
@@ -139,14 +145,27 @@ pub const fn risk_name(risk: Risk) -> &'static str {
 /// The feature of this [`feature_name`], and the kind of key it is of.
 pub fn feature_of(name: &str) -> Option<(Feature, Option<Family>)> {
     if let Some(family) = name.strip_prefix("novelty.") {
-        let family = FAMILIES.into_iter().find(|known| family_name(*known) == family)?;
+        let family = Family::ALL.into_iter().find(|known| family_name(*known) == family)?;
         return Some((Feature::Novelty, Some(family)));
     }
     if let Some(quantity) = name.strip_prefix("magnitude.") {
         let quantity = Quantity::ALL.into_iter().find(|known| quantity_name(*known) == quantity)?;
         return Some((Feature::Magnitude(quantity), None));
     }
+    for (prefix, feature) in [("window.", Feature::Window as fn(Measure) -> Feature), ("drift.", Feature::Drift)] {
+        if let Some(measure) = name.strip_prefix(prefix) {
+            let measure = Measure::ALL.into_iter().find(|known| measure_name(*known) == measure)?;
+            return Some((feature(measure), None));
+        }
+    }
+    if let Some(quantity) = name.strip_prefix("instance.") {
+        let quantity = Quantity::ALL.into_iter().find(|known| quantity_name(*known) == quantity)?;
+        return Some((Feature::Instance(quantity), None));
+    }
     let feature = match name {
+        "beacon" => Feature::Beacon,
+        "silence" => Feature::Silence,
+        "after_change" => Feature::AfterChange,
         "order" => Feature::Order,
         "shape" => Feature::Shape,
         "missing" => Feature::Missing,
@@ -169,6 +188,11 @@ pub const fn family_name(family: Family) -> &'static str {
         Family::Error => "error",
         Family::LogTemplate => "log_template",
         Family::Statement => "statement",
+        Family::Untraced => "untraced",
+        Family::Orphan => "orphan",
+        Family::Credential => "credential",
+        Family::Silence => "silence",
+        Family::Change => "change",
     }
 }
 
@@ -184,6 +208,27 @@ pub const fn quantity_name(quantity: Quantity) -> &'static str {
         Quantity::DistinctResources => "distinct_resources",
         Quantity::MemoryMb => "memory",
         Quantity::InitUs => "init",
+        Quantity::AfterUs => "after_response",
+        Quantity::PlatformUs => "platform_duration",
+        Quantity::AnswerBytes => "answer_bytes",
+        Quantity::Invocations => "invocations",
+        Quantity::Failures => "failures",
+        Quantity::Throttles => "throttles",
+        Quantity::Concurrency => "concurrency",
+        Quantity::CallBytes => "call_bytes",
+    }
+}
+
+const fn measure_name(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Calls => "calls",
+        Measure::Rows => "rows",
+        Measure::BytesOut => "bytes_out",
+        Measure::BytesIn => "bytes_in",
+        Measure::Failures => "failures",
+        Measure::Duration => "duration",
+        Measure::Distinct => "distinct_resources",
+        Measure::Rate => "rate",
     }
 }
 
@@ -203,6 +248,11 @@ pub(super) fn label(evidence: &Evidence) -> &'static str {
                 Family::Error => "new error",
                 Family::LogTemplate => "new log message",
                 Family::Statement => "new statement",
+                Family::Untraced => "call that no span reported",
+                Family::Orphan => "call with no invocation open",
+                Family::Credential => "credential used elsewhere",
+                Family::Silence => "invocation without spans",
+                Family::Change => "unusual change from outside",
             },
             (Some(key), _) => match key.family {
                 Family::Operation => "rare operation",
@@ -215,6 +265,11 @@ pub(super) fn label(evidence: &Evidence) -> &'static str {
                 Family::Error => "rare error",
                 Family::LogTemplate => "rare log message",
                 Family::Statement => "rare statement",
+                Family::Untraced => "rare call that no span reported",
+                Family::Orphan => "rare call with no invocation open",
+                Family::Credential => "rare use of a credential elsewhere",
+                Family::Silence => "rare invocation without spans",
+                Family::Change => "rare change from outside",
             },
         },
         Feature::Order => "unusual order",
@@ -231,7 +286,22 @@ pub(super) fn label(evidence: &Evidence) -> &'static str {
             Quantity::DistinctResources => "unusual number of resources",
             Quantity::MemoryMb => "unusual memory",
             Quantity::InitUs => "unusual start-up time",
+            Quantity::AfterUs => "work after the answer",
+            Quantity::PlatformUs => "unusual duration by the platform's clock",
+            Quantity::AnswerBytes => "unusual size of the answer",
+            Quantity::Invocations => "unusual number of invocations",
+            Quantity::Failures => "unusual number of failures",
+            Quantity::Throttles => "unusual throttling",
+            Quantity::Concurrency => "unusual concurrency",
+            Quantity::CallBytes => "unusual size of one call",
         },
+        Feature::Window(Measure::Rate) => "unusual rate for the hour",
+        Feature::Window(_) => "unusual hour",
+        Feature::Drift(_) => "slow drift",
+        Feature::Instance(_) => "environment unlike its siblings",
+        Feature::Beacon => "contact like clockwork",
+        Feature::Silence => "missing spans",
+        Feature::AfterChange => "unusual change before it",
     }
 }
 

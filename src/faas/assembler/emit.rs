@@ -3,16 +3,17 @@
 use super::{
     Invocation,
     clock::DAY,
-    function::{Function, TRUST},
+    function::Function,
     groups::{Amounts, Member, NONE},
     read::Handler,
 };
-use crate::detect::observation::{Nanos, Observation, Quantity, Source, Step, Touch};
+use crate::detect::observation::{Channel, Nanos, Observation, Quantity, Source, Step, Touch};
 
 /// Most distinct keys of one observation.
 const MOST_KEYS: usize = 1024;
-/// Most distinct resources that are counted.
+/// Most distinct resources that are counted, and most that are told.
 const MOST_RESOURCES: usize = 4096;
+const MOST_TOLD: usize = 64;
 
 /// Whose observation it is.
 pub(super) struct Subject<'s> {
@@ -24,6 +25,22 @@ pub(super) struct Subject<'s> {
     pub(super) invocation: &'s str,
     pub(super) resource: &'s [u8],
     pub(super) now: Nanos,
+    pub(super) channel: Channel,
+    /// The environment; zero if unknown.
+    pub(super) instance: u64,
+    /// When its handler answered, of what came after; zero if unknown.
+    pub(super) answered: Nanos,
+}
+
+/// What is told of an observation that is not of spans.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flat<'f> {
+    pub(super) touches: &'f [Touch<'f>],
+    pub(super) quantities: &'f [(Quantity, u64)],
+    pub(super) records: &'f [u32],
+    pub(super) times: (Nanos, Nanos),
+    pub(super) cold: bool,
+    pub(super) failed: bool,
 }
 
 /// Room for an observation, used again for the next.
@@ -35,6 +52,8 @@ pub(super) struct Press {
     quantities: Vec<(Quantity, u64)>,
     keys: Distinct,
     resources: Distinct,
+    /// The first of `resources`.
+    told: Vec<u64>,
     trace: String,
 }
 
@@ -47,6 +66,7 @@ impl Default for Press {
             quantities: Vec::new(),
             keys: Distinct::new(MOST_KEYS),
             resources: Distinct::new(MOST_RESOURCES),
+            told: Vec::new(),
             trace: String::new(),
         }
     }
@@ -75,7 +95,8 @@ impl Press {
             };
             start = start.min(member.start);
             end = end.max(member.end);
-            let source = Source { trace_id: subject.trace, span_id: member.span.to_be_bytes(), trust: TRUST };
+            let source =
+                Source { trace_id: subject.trace, span_id: member.span.to_be_bytes(), trust: subject.channel.trust() };
             for key in recipe.keys() {
                 match self.keys.insert(key.hash) {
                     Some(Place::New) => touches.push(Touch { key, count: 1, source }),
@@ -92,8 +113,12 @@ impl Press {
             }
         }
         self.records.sort_unstable();
-        if let Some((member, _)) = handler {
-            self.measure(members, member);
+        match handler {
+            Some((member, _)) => self.measure(members, member),
+            None if subject.answered > 0 && end > subject.answered && end != Nanos::MAX => {
+                self.quantities.push((Quantity::AfterUs, (end - subject.answered) / 1000));
+            }
+            None => {}
         }
         let handler_facts = handler.map(|(_, handler)| handler);
         self.say(
@@ -108,24 +133,19 @@ impl Press {
         self.touches = recycled(touches);
     }
 
-    /// Emits the observation of log records: touches and records only.
-    pub(super) fn emit_logs(
-        &mut self,
-        subject: &Subject<'_>,
-        touches: &[Touch<'_>],
-        records: &[u32],
-        times: (Nanos, Nanos),
-        out: &mut impl FnMut(Invocation<'_>),
-    ) {
+    /// Emits an observation that is not of spans: touches, amounts and records only.
+    pub(super) fn emit_flat(&mut self, subject: &Subject<'_>, flat: &Flat<'_>, out: &mut impl FnMut(Invocation<'_>)) {
         self.clear();
-        self.records.extend_from_slice(records);
-        self.say(subject, touches, times, None, false, false, out);
+        self.records.extend_from_slice(flat.records);
+        self.quantities.extend_from_slice(flat.quantities);
+        self.say(subject, flat.touches, flat.times, None, flat.cold, flat.failed, out);
     }
 
     fn clear(&mut self) {
         self.steps.clear();
         self.records.clear();
         self.quantities.clear();
+        self.told.clear();
         self.keys.clear();
     }
 
@@ -155,6 +175,8 @@ impl Press {
                 peers: subject.function.peers,
                 version: &subject.function.version,
                 invocation_id,
+                channel: subject.channel,
+                instance: subject.instance,
                 start: if start == 0 { end } else { start.min(end) },
                 end,
                 cold_start,
@@ -163,6 +185,7 @@ impl Press {
                 touches,
                 steps: &self.steps,
                 quantities: &self.quantities,
+                resources: &self.told,
             },
             records: &self.records,
             handler: handler.filter(|record| *record != NONE),
@@ -184,13 +207,18 @@ impl Press {
     fn measure<'m>(&mut self, members: impl Iterator<Item = &'m Member>, handler: &Member) {
         self.resources.clear();
         let (mut calls, mut busy, mut busy_until) = (0, 0, handler.start);
+        let mut last = handler.end;
         let (mut amounts, mut init) = (Amounts::default(), None::<Nanos>);
         for member in members.filter(|member| member.span != handler.span) {
             calls += u64::from(member.recipe.call);
             amounts.add(&member.amounts);
-            if member.touched != 0 {
-                self.resources.insert(member.touched);
+            if member.touched != 0
+                && self.resources.insert(member.touched) == Some(Place::New)
+                && self.told.len() < MOST_TOLD
+            {
+                self.told.push(member.touched);
             }
+            last = last.max(member.end);
             if member.init {
                 init = Some(init.unwrap_or(0).saturating_add(member.end - member.start.min(member.end)));
             }
@@ -205,6 +233,7 @@ impl Press {
             (Quantity::DurationUs, micros(wall)),
             (Quantity::SelfTimeUs, micros(wall.saturating_sub(busy))),
             (Quantity::Calls, calls),
+            (Quantity::AfterUs, micros(last - handler.end)),
         ]);
         let optional = [
             (Quantity::BytesOut, amounts.out),

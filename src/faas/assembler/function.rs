@@ -2,13 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::{
-    detect::observation::Trust,
-    faas::{
-        identity::Identity,
-        intern::{Memory, hash_from, mix},
-        template,
-    },
+use crate::faas::{
+    identity::Identity,
+    intern::{Memory, hash_from, mix},
+    template,
 };
 
 /// A version of a function.
@@ -18,6 +15,9 @@ pub(super) struct Function {
     pub(super) peers: u64,
     pub(super) name: Box<str>,
     pub(super) version: Box<str>,
+    /// Account and region, as far as they are known.
+    pub(super) account: Box<str>,
+    pub(super) region: Box<str>,
     /// The same function as its handler's spans name it, which may know the account when the resource does not.
     learned: OnceLock<Arc<Function>>,
 }
@@ -41,11 +41,13 @@ impl Function {
 pub(super) struct Functions {
     secret: u64,
     known: Memory<Arc<Function>>,
+    /// By name alone: what comes from outside rarely says more.
+    by_name: Memory<Arc<Function>>,
 }
 
 impl Functions {
     pub(super) fn new(secret: u64, capacity: usize) -> Self {
-        Self { secret, known: Memory::new(capacity) }
+        Self { secret, known: Memory::new(capacity), by_name: Memory::new(capacity) }
     }
 
     pub(super) const fn forgotten(&self) -> u64 {
@@ -71,10 +73,28 @@ impl Functions {
             peers: identity.peers(),
             name: short(identity.name()),
             version: short(identity.version()),
+            account: short(identity.account),
+            region: short(identity.region),
             learned: OnceLock::new(),
         });
         self.known.put(signature, Arc::clone(&function));
+        let name = self.name_hash(identity.name());
+        // Who knows the account knows better.
+        if !function.account.is_empty() || self.by_name.get(name).is_none_or(|known| known.account.is_empty()) {
+            self.by_name.put(name, Arc::clone(&function));
+        }
         function
+    }
+
+    /// The function called so that has sent telemetry of its own, if account and region, where they are known, agree.
+    pub(super) fn named(&mut self, name: &str, account: &str, region: &str) -> Option<Arc<Function>> {
+        let agree = |known: &str, said: &str| known.is_empty() || said.is_empty() || known == said;
+        let known = self.by_name.get(self.name_hash(name))?;
+        (agree(&known.account, account) && agree(&known.region, region)).then(|| known.best())
+    }
+
+    fn name_hash(&self, name: &str) -> u64 {
+        hash_from(self.secret, name.as_bytes())
     }
 }
 
@@ -83,6 +103,3 @@ pub(super) fn short(text: &str) -> Box<str> {
     let end = (0..=text.len().min(template::LIMIT)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default().into()
 }
-
-/// How far telemetry that reaches us as OTLP from an SDK can be trusted.
-pub(super) const TRUST: Trust = Trust::InProcess;

@@ -9,13 +9,13 @@ use hashbrown::HashMap;
 
 use super::{
     Assembler, Invocation,
-    emit::Subject,
-    function::{Function, TRUST},
+    emit::{Flat, Subject},
+    function::Function,
     groups::GroupKey,
     read::{Origin, invocation, local_hash, span_id, trace_id, voice},
 };
 use crate::{
-    detect::observation::{Nanos, Source, Touch},
+    detect::observation::{Channel, Nanos, Source, Touch},
     faas::{
         intern::hash_from,
         keys::{Facts, Recipe},
@@ -69,6 +69,9 @@ impl Assembler {
                 });
                 let at = index;
                 index += 1;
+                if self.read_outside((record, &log), &facts, &origin, at, out) {
+                    continue;
+                }
                 let Some(owner) = self.log_owner(&log, &facts, &origin) else {
                     self.counters.unattributed += 1;
                     continue;
@@ -89,6 +92,7 @@ impl Assembler {
         for lines in &all {
             self.emit_lines(lines, out);
         }
+        self.decide(self.clock.now(), out);
     }
 
     /// Whose line it is; `None` if neither it nor its resource says.
@@ -156,7 +160,11 @@ impl Assembler {
             *count = count.saturating_add(1);
         } else if lines.recipes.len() < MOST_KEYS {
             let span_id = span_id(log.span_id).unwrap_or(lines.owner.span).to_be_bytes();
-            lines.recipes.push((recipe, 1, Source { trace_id: lines.owner.trace, span_id, trust: TRUST }));
+            lines.recipes.push((
+                recipe,
+                1,
+                Source { trace_id: lines.owner.trace, span_id, trust: Channel::Logs.trust() },
+            ));
         }
     }
 
@@ -175,8 +183,13 @@ impl Assembler {
             invocation: &owner.invocation,
             resource: lines.resource,
             now: self.clock.now(),
+            channel: Channel::Logs,
+            instance: 0,
+            answered: 0,
         };
-        self.press.emit_logs(&subject, &touches, &lines.records, (lines.start.min(lines.end), lines.end), out);
+        let times = (lines.start.min(lines.end), lines.end);
+        let flat = Flat { touches: &touches, records: &lines.records, times, ..Flat::default() };
+        self.press.emit_flat(&subject, &flat, out);
     }
 }
 

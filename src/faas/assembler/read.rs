@@ -32,6 +32,8 @@ pub(super) struct Origin<'a> {
     /// `None` if the resource names no function.
     pub(super) function: Option<Arc<Function>>,
     pub(super) local: u64,
+    /// The environment; zero if unknown.
+    pub(super) instance: u64,
 }
 
 /// What a handler's span says beyond a member.
@@ -78,10 +80,14 @@ pub(super) fn voice(trace: [u8; 16]) -> u64 {
 impl Assembler {
     /// Whose the group is.
     pub(super) fn origin<'a>(&mut self, group: &ResourceGroup<'a>) -> Origin<'a> {
-        let mut identity = Identity::default();
+        let (mut identity, mut instance) = (Identity::default(), 0);
         for (key, value) in group.attributes() {
-            if let Some(name) = names::lookup(key) {
-                identity.take(name, value);
+            match names::lookup(key) {
+                Some(Name::FaasInstance) => instance = value.text().map_or(0, |text| hash_from(1, text.as_bytes())),
+                Some(name) => {
+                    identity.take(name, value);
+                }
+                None => {}
             }
         }
         // What SDKs say when nobody has named the service.
@@ -90,7 +96,7 @@ impl Assembler {
         }
         let identity = identity.completed();
         let function = (!identity.name().is_empty()).then(|| self.functions.of(&identity));
-        Origin { raw: group.resource(), identity, function, local: local_hash(identity.name()) }
+        Origin { raw: group.resource(), identity, function, local: local_hash(identity.name()), instance }
     }
 
     /// Reads all spans of a request.
@@ -189,6 +195,11 @@ impl Assembler {
                 failed: read.failed
                     || read.facts.value(Name::StatusCode).and_then(keys::number).is_some_and(|code| code >= 500),
             });
+        }
+        if self.joins.is_armed()
+            && let Some(id) = read.facts.text(Name::RequestId).filter(|_| role == Role::Child)
+        {
+            self.joins.called(hash_from(self.secret, id.as_bytes()), self.clock.now());
         }
         let (touched, amounts) = weigh(read.facts);
         let end = span.end.max(span.start);

@@ -10,7 +10,10 @@ use super::{
     logs,
     read::Request,
 };
-use crate::{detect::observation::Nanos, faas::intern::hash_from};
+use crate::{
+    detect::observation::{Channel, Nanos},
+    faas::intern::hash_from,
+};
 
 /// The place in `memos` of what was emitted without a handler.
 pub(super) const NO_MEMO: u16 = u16::MAX;
@@ -251,6 +254,7 @@ impl Assembler {
             function: Arc::clone(&handler.function),
             invocation: short(handler.invocation),
         });
+        self.joins.ran(group.key.local, member.start, member.end);
         if !handler.invocation.is_empty() {
             let signature = hash_from(self.secret, handler.invocation.as_bytes());
             self.invocations.put(signature, logs::Place { key: group.key, span: member.span });
@@ -280,6 +284,9 @@ impl Assembler {
                 .map_or_else(|| memo.map_or("", |memo| &memo.invocation), |(_, handler)| handler.invocation),
             resource: origin.map_or(&[], |origin| origin.raw),
             now: self.clock.now(),
+            channel: Channel::Spans,
+            instance: origin.map_or(0, |origin| origin.instance),
+            answered: memo.map_or(0, |memo| memo.end),
         };
         self.press.emit(&subject, members, handler, out);
     }

@@ -16,6 +16,7 @@ use crate::{
 
 mod bounds;
 mod joining;
+mod outside;
 
 pub(super) const T: Nanos = 1_793_491_200_000_000_000;
 const MS: Nanos = 1_000_000;
@@ -190,6 +191,7 @@ fn an_invocation_is_told_in_one_piece() {
             (Quantity::DurationUs, 100_000),
             (Quantity::SelfTimeUs, 85_000),
             (Quantity::Calls, 3),
+            (Quantity::AfterUs, 0),
             (Quantity::DistinctResources, 2),
         ]
     );
@@ -255,6 +257,7 @@ proptest! {
         for body in [&bytes, &broken, &bytes] {
             assembler.traces(body, &mut |_| {});
             assembler.logs(body, &mut |_| {});
+            assembler.metrics(body, &mut |_| {});
         }
         assembler.advance(Nanos::MAX, &mut |_| {});
         prop_assert_eq!(assembler.open(), 0);

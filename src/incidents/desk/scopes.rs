@@ -2,7 +2,7 @@
 
 use super::{Model, archive::Archive, unknown};
 use crate::{
-    detect::{self, Reach, matches, observation::Nanos, verdict::Feature},
+    detect::{self, Reach, matches, observation::Nanos},
     incidents::{
         control::{
             Fault,
@@ -76,8 +76,8 @@ fn proposed(detail: &IncidentDetail) -> Vec<Scope> {
                 function_id: function.id.clone(),
                 function_name: function.name.clone(),
                 feature: row.feature.clone(),
-                key_pattern: if has_pattern(feature) { row.key.clone() } else { String::new() },
-                at_most: if has_amount(feature) { row.amount.saturating_mul(HEADROOM) } else { 0 },
+                key_pattern: if feature.has_key() { row.key.clone() } else { String::new() },
+                at_most: if feature.has_amount() { row.amount.saturating_mul(HEADROOM) } else { 0 },
             };
             if scopes.len() < MOST_SCOPES && !scopes.contains(&scope) {
                 scopes.push(scope);
@@ -114,27 +114,19 @@ fn check(scopes: &[Scope]) -> Result<(), Fault> {
         if scope.key_pattern.len() > LONGEST_PATTERN {
             return Err(wrong(format!("key_pattern is longer than {LONGEST_PATTERN} bytes")));
         }
-        if has_pattern(feature) && scope.key_pattern.chars().all(|c| c == '*') {
+        if feature.has_key() && scope.key_pattern.chars().all(|c| c == '*') {
             return Err(wrong("key_pattern must name something: an exception is never a mute".to_owned()));
         }
-        if !has_pattern(feature) && !scope.key_pattern.is_empty() {
+        if !feature.has_key() && !scope.key_pattern.is_empty() {
             return Err(wrong(format!("{} has no key to match", scope.feature)));
         }
-        if has_amount(feature) != (scope.at_most > 0) {
+        if feature.has_amount() != (scope.at_most > 0) {
             let what =
-                if has_amount(feature) { "must say at_most: an exception is never a mute" } else { "has no at_most" };
+                if feature.has_amount() { "must say at_most: an exception is never a mute" } else { "has no at_most" };
             return Err(wrong(format!("{} {what}", scope.feature)));
         }
     }
     Ok(())
-}
-
-const fn has_pattern(feature: Feature) -> bool {
-    matches!(feature, Feature::Novelty | Feature::Missing | Feature::Repeats)
-}
-
-const fn has_amount(feature: Feature) -> bool {
-    matches!(feature, Feature::Repeats | Feature::Magnitude(_))
 }
 
 fn covers_any(scopes: &[Scope], row: &Evidence, of: &IncidentDetail, model: &impl Model) -> bool {
@@ -145,8 +137,8 @@ fn covers_any(scopes: &[Scope], row: &Evidence, of: &IncidentDetail, model: &imp
 fn covers(scope: &Scope, row: &Evidence, of: &IncidentDetail, model: &impl Model) -> bool {
     if scope.feature != row.feature
         || text::feature_of(&row.feature).is_none_or(|(feature, _)| {
-            (has_pattern(feature) && !matches(&scope.key_pattern, &row.key))
-                || (has_amount(feature) && row.amount > scope.at_most)
+            (feature.has_key() && !matches(&scope.key_pattern, &row.key))
+                || (feature.has_amount() && row.amount > scope.at_most)
         })
     {
         return false;

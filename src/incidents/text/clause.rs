@@ -3,7 +3,7 @@
 use super::shown;
 use crate::detect::{
     observation::{Family, Quantity},
-    verdict::{Evidence, Feature},
+    verdict::{Evidence, Feature, Measure},
 };
 
 /// Evidence weaker than this does not belong in a headline.
@@ -71,7 +71,15 @@ fn is_new(evidence: &Evidence) -> bool {
 
 fn usually(evidence: &Evidence) -> String {
     let usual = shown(&evidence.usual, 48);
-    let measured = matches!(evidence.feature, Feature::Repeats | Feature::Magnitude(_));
+    let measured = matches!(
+        evidence.feature,
+        Feature::Repeats
+            | Feature::Magnitude(_)
+            | Feature::Window(_)
+            | Feature::Drift(_)
+            | Feature::Instance(_)
+            | Feature::Silence
+    );
     match usual.as_str() {
         "" => seen(evidence),
         usual if measured && !usual.starts_with("usual") => format!("usually {usual}"),
@@ -160,6 +168,11 @@ fn alone(evidence: &Evidence, name: usize) -> String {
             Some(Family::Error) => format!("failed with {what}"),
             Some(Family::LogTemplate) => format!("logged \"{what}\""),
             Some(Family::Statement) => format!("ran the statement \"{what}\""),
+            Some(Family::Untraced) => format!("called {what} without a span that says so"),
+            Some(Family::Orphan) => format!("called {what} while no invocation was open"),
+            Some(Family::Credential) => format!("had its credential used {what}"),
+            Some(Family::Silence) => format!("ran without spans ({what})"),
+            Some(Family::Change) => format!("was changed by {what}"),
         },
         Feature::Order => format!("did things in an unusual order ({observed})"),
         Feature::Shape => format!("took an unusual path ({observed})"),
@@ -168,6 +181,13 @@ fn alone(evidence: &Evidence, name: usize) -> String {
         Feature::Repeats if what.is_empty() => format!("repeated a step {observed}"),
         Feature::Repeats => format!("repeated {what} {observed}"),
         Feature::Magnitude(quantity) => measured(quantity, &observed),
+        Feature::Window(Measure::Rate) => format!("had {observed}"),
+        Feature::Window(_) => format!("came to {observed}"),
+        Feature::Drift(_) => format!("has crept up to {observed}"),
+        Feature::Instance(_) => format!("has an environment unlike the others: {observed}"),
+        Feature::Beacon => format!("contacted {what} like clockwork ({observed})"),
+        Feature::Silence => format!("fell silent: {observed}"),
+        Feature::AfterChange => format!("had been changed just before by {observed}"),
     }
 }
 
@@ -182,6 +202,12 @@ fn measured(quantity: Quantity, observed: &str) -> String {
         Quantity::DistinctResources => format!("touched {observed}"),
         Quantity::MemoryMb => format!("used {observed}"),
         Quantity::InitUs => format!("took {observed} to start"),
+        Quantity::AfterUs => format!("worked on for {observed} after its answer"),
+        Quantity::PlatformUs => format!("ran for {observed} by the platform's clock"),
+        Quantity::AnswerBytes => format!("answered with {observed}"),
+        Quantity::Invocations | Quantity::Failures | Quantity::Throttles => format!("had {observed} in a minute"),
+        Quantity::Concurrency => format!("had environments at work, {observed}"),
+        Quantity::CallBytes => format!("moved {observed} in one call"),
     }
 }
 

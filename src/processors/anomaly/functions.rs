@@ -180,10 +180,18 @@ fn edges(model: &Model, hash: u64, known: &Known, portrait: &Portrait) -> Vec<Ed
 
 fn distribution(seen: &detect::Distribution) -> Distribution {
     let unit = match seen.quantity {
-        Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::InitUs => "us",
-        Quantity::BytesOut | Quantity::BytesIn => "bytes",
+        Quantity::DurationUs | Quantity::SelfTimeUs | Quantity::InitUs | Quantity::AfterUs | Quantity::PlatformUs => {
+            "us"
+        }
+        Quantity::BytesOut | Quantity::BytesIn | Quantity::AnswerBytes | Quantity::CallBytes => "bytes",
         Quantity::MemoryMb => "MB",
-        Quantity::Calls | Quantity::Rows | Quantity::DistinctResources => "",
+        Quantity::Calls
+        | Quantity::Rows
+        | Quantity::DistinctResources
+        | Quantity::Invocations
+        | Quantity::Failures
+        | Quantity::Throttles
+        | Quantity::Concurrency => "",
     };
     Distribution {
         quantity: text::quantity_name(seen.quantity).to_owned(),

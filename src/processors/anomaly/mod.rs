@@ -17,8 +17,9 @@
 //!     hash_function: hmac-sha256       # instead of the masking string, with hmac_key
 //! ```
 //!
-//! One id is one detector: listed in several pipelines, it is the same instance, so that traces and logs feed one
-//! model. Listed as a *receiver* of a logs pipeline, it sends its incidents there, as OTLP log records.
+//! One id is one detector: listed in several pipelines, it is the same instance, so that traces, logs and metrics feed
+//! one model: what functions say of themselves, what the platform reports of them (Lambda's platform events, REPORT lines,
+//! per-minute metrics) and what the services they call record (CloudTrail). Listed as a *receiver* of a logs pipeline, it sends its incidents there, as OTLP log records.
 //!
 //! Nothing is held back to be scored and nothing is refused for a score. What cannot be attributed to a function
 //! passes unscored, with a count. A store that fails costs what would have been remembered, never telemetry.

@@ -99,7 +99,7 @@ impl Model {
         match batch.signal {
             Signal::Traces => assembler.traces(&batch.body, &mut judge),
             Signal::Logs => assembler.logs(&batch.body, &mut judge),
-            Signal::Metrics => {}
+            Signal::Metrics => assembler.metrics(&batch.body, &mut judge),
         }
         self.look_up(&mut seen);
         let watermark = self.assembler.watermark();
