@@ -97,7 +97,7 @@ pub fn secret() -> u64 {
 
 /// Values by signature, at most a fixed number of them: when the newer half is full, the older half goes, and what is
 /// used comes back into the newer one. Signatures must be hashes that started from a [`secret`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Memory<V> {
     newer: HashMap<u64, V, AlreadyHashed>,
     older: HashMap<u64, V, AlreadyHashed>,

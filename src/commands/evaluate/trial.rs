@@ -9,7 +9,7 @@ use crate::{
     incidents::record,
     otlp::Signal,
     processors::anomaly::{Annotated, Model},
-    testbed::{Airline, Attack, Options},
+    testbed::{Attack, Options, Simulation},
 };
 
 /// What came of one run.
@@ -52,7 +52,7 @@ const fn place(promise: &Promise) -> usize {
 /// Plays one fleet through the model the gateway has.
 pub fn run(options: Options, budget_per_day: f64) -> Trial {
     const DAY: f64 = 86_400e9;
-    let mut airline = Airline::new(options);
+    let mut airline = Simulation::new(options);
     let mut model = Model::new(budget_per_day);
     let (mut alerts, mut states) = (Vec::<Alert>::new(), Vec::new());
     let (mut by_promise, mut spans, mut clock) = ([Kept::default(); 3], 0, options.start);

@@ -27,7 +27,7 @@ pub(super) struct Subject<'s> {
 }
 
 /// Room for an observation, used again for the next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Press {
     touches: Vec<Touch<'static>>,
     steps: Vec<Step>,
@@ -239,7 +239,7 @@ enum Place {
 }
 
 /// A small set of hashes that is emptied in no time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Distinct {
     /// Hash, round in which it was put, position.
     slots: Vec<(u64, u32, u32)>,

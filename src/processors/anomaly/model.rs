@@ -13,7 +13,7 @@ use crate::{
 const MAX_FUNCTIONS: usize = 100_000;
 
 /// The three that `faas`, `detect` and `incidents` contribute.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     pub(super) assembler: Assembler,
     pub(super) detector: Detector,
