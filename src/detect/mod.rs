@@ -16,7 +16,7 @@ mod evidence;
 mod fleet;
 mod function;
 mod keys;
-mod magnitude;
+pub(crate) mod magnitude;
 mod monitor;
 mod order;
 mod saved;

@@ -70,6 +70,7 @@ pub struct Disturbance {
 
 /// What one invocation finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own that may be so")]
 pub struct Weather {
     /// Share of DynamoDB's calls that are refused at first.
     pub throttled: f64,

@@ -71,6 +71,7 @@ pub enum Story {
 
 /// Which telemetry there is besides the functions' own spans and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each source is there or not")]
 pub struct Sources {
     /// The platform's events.
     pub platform: bool,

@@ -68,6 +68,20 @@ impl Model {
         seen
     }
 
+    /// What it is after the gateway was started anew: what was learned and what is open was saved, what was being put
+    /// together was not.
+    #[must_use]
+    pub fn restarted(mut self) -> Self {
+        let mut model = Self::new(self.promise().budget_per_day);
+        self.detector.snapshot_dirty(&mut |key, value| {
+            // A record that was just written is not damaged.
+            let _ = model.detector.restore(key, value);
+        });
+        let saved = Incidents::restore(&self.incidents.snapshot(), incidents::Settings::default());
+        model.incidents = saved.unwrap_or(model.incidents);
+        model
+    }
+
     /// What can be promised now.
     pub fn promise(&self) -> Promise {
         self.detector.promise()

@@ -14,6 +14,7 @@ const fn call(op: Op, times: u32, ms: f64) -> Act {
 }
 
 /// In the order they happen.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn all() -> Vec<Campaign> {
     vec![
         plan(

@@ -1,6 +1,8 @@
 //! What the platform says of each invocation: the Lambda Telemetry API's `platform.*` events, as the collector's
 //! receiver for it turns them into log records. Never sampled; no destinations, no calls.
 
+use std::fmt::Write as _;
+
 use super::{super::benign::SECOND, super::forwarder::Place, spans::Handler};
 use crate::{
     detect::observation::Nanos,
@@ -66,7 +68,7 @@ pub fn put(place: &mut Place<'_>, of: &Invoked, handler: &Handler) {
         of.memory_used
     );
     if let Some(init) = of.init {
-        body.push_str(&format!(" Init Duration: {:.2} ms", milliseconds(init)));
+        let _ = write!(body, " Init Duration: {:.2} ms", milliseconds(init));
     }
     record(place, end, "platform.report", id, &body);
 }

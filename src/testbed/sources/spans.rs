@@ -59,11 +59,14 @@ pub struct Handler {
     pub answer: u64,
 }
 
+/// Name and kind; attributes.
+type Constant = (Vec<u8>, Vec<u8>);
+
 /// Encodes spans, remembering the parts that repeat.
 #[derive(Clone, Debug, Default)]
 pub struct Encoder {
     /// Name and kind; attributes.
-    calls: HashMap<(Op, Dialect, bool), (Vec<u8>, Vec<u8>)>,
+    calls: HashMap<(Op, Dialect, bool), Constant>,
     handlers: HashMap<(&'static str, Dialect), Vec<u8>>,
 }
 
@@ -271,12 +274,12 @@ fn handler_attributes(application: &Application, spec: &Spec, dialect: Dialect) 
             text(out, ATTRIBUTE, "faas.trigger", "http");
             text(out, ATTRIBUTE, names.host, &format!("api.{}", application.domain));
             text(out, ATTRIBUTE, names.method, method);
-            let named = match route {
+            let template = match route {
                 "/loyalty/" => "/loyalty/{customer}",
                 "/titles/" => "/titles/{title}",
                 route => route,
             };
-            text(out, ATTRIBUTE, "http.route", named);
+            text(out, ATTRIBUTE, "http.route", template);
         }
         Trigger::Queue(name) => received(out, "aws.sqs", name),
         Trigger::Topic(name) => received(out, "aws.sns", &arn("sns", name)),
