@@ -9,7 +9,7 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | commands | [`commands`] (run, validate, components, print-config, replay, demo), [`testbed`] |
+//! | commands | [`commands`] (run, validate, components, print-config, replay, report, audit, demo), [`testbed`] |
 //! | table | [`registry`]: type name → component; [`service`]: a valid config → running pipelines |
 //! | components | [`receivers`], [`processors`], [`connectors`], [`exporters`], [`extensions`] |
 //! | the wire | [`transport`]: TLS, addresses, who may come in |
@@ -32,6 +32,7 @@
 pub mod commands;
 pub mod config;
 pub mod connectors;
+pub mod console;
 pub mod detect;
 pub mod exporters;
 pub mod extensions;

@@ -154,6 +154,10 @@ pub const COMPONENTS: &[Component] = &[
         summary: "incidents as OCSF Detection Findings, over HTTP", parse: Parse::Exporter(exporter::<exporters::ocsf::Config>) },
     Component { name: "splunk_hec", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
         summary: "incidents as events of Splunk (HTTP Event Collector)", parse: Parse::Exporter(exporter::<exporters::splunk_hec::Config>) },
+    Component { name: "syslog", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
+        summary: "incidents and log records as syslog messages (RFC 5424)", parse: Parse::Exporter(exporter::<exporters::syslog::Config>) },
+    Component { name: "escalation", aliases: &[], kind: Kind::Exporter, signals: LOGS, produces: &[], stability: Stability::Alpha,
+        summary: "what to do about incidents, step by step, until somebody answers", parse: Parse::Exporter(exporter::<exporters::escalation::Config>) },
 
     Component { name: "forward", aliases: &[], kind: Kind::Connector, signals: ALL, produces: &[], stability: Stability::Beta,
         summary: "joins pipelines of the same signal", parse: Parse::Connector(connector::<connectors::forward::Config>) },
@@ -170,6 +174,8 @@ pub const COMPONENTS: &[Component] = &[
         summary: "an embedded store for state that survives restarts", parse: Parse::Extension(extension::<extensions::file_storage::Config>) },
     Component { name: "zpages", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Alpha,
         summary: "pages about the running gateway", parse: Parse::Extension(extension::<extensions::zpages::Config>) },
+    Component { name: "console", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Alpha,
+        summary: "incidents, verdicts and functions for people: HTTP, gRPC, a page", parse: Parse::Extension(extension::<extensions::console::Config>) },
     Component { name: "pprof", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Alpha,
         summary: "CPU profiles of the gateway itself", parse: Parse::Extension(extension::<extensions::pprof::Config>) },
     Component { name: "bearertokenauth", aliases: &[], kind: Kind::Extension, signals: &[], produces: &[], stability: Stability::Beta,
@@ -233,7 +239,9 @@ impl Plan {
         match kind {
             Kind::Receiver => self.receivers.get(id).map(|planned| planned.config.authenticators()).unwrap_or_default(),
             Kind::Exporter => self.exporters.get(id).and_then(|one| one.config.authenticator()).into_iter().collect(),
-            Kind::Extension => self.extensions.get(id).and_then(|one| one.config.authenticator()).into_iter().collect(),
+            Kind::Extension => self.extensions.get(id).map_or_else(Vec::new, |one| {
+                one.config.authenticators().into_iter().chain(one.config.authenticator()).collect()
+            }),
             Kind::Processor | Kind::Connector => Vec::new(),
         }
     }
@@ -424,7 +432,11 @@ fn check_authenticators(root: &Root, plan: &Plan, problems: &mut Problems) {
         let (key, wanted) = planned.config.authenticator()?;
         Some((Kind::Extension, Kind::Exporter, id, &planned.node, key, wanted))
     });
-    for (kind, whom, id, node, key, wanted) in receivers.chain(exporters).chain(extensions) {
+    let listening = plan.extensions.iter().flat_map(|(id, planned)| {
+        let named = planned.config.authenticators().into_iter();
+        named.map(move |(key, wanted)| (Kind::Extension, Kind::Receiver, id, &planned.node, key, wanted))
+    });
+    for (kind, whom, id, node, key, wanted) in receivers.chain(exporters).chain(extensions).chain(listening) {
         let place = key.split("::").try_fold(node, |node, part| node.get(part)).unwrap_or(node);
         let path = format!("{}::{id}::{key}", kind.section());
         let found = plan.extensions.iter().find(|(id, _)| id.to_string() == wanted);

@@ -28,6 +28,9 @@ async fn every_example_starts_and_stops() {
         if text.contains("health_check:") {
             arguments.push("--set=extensions.health_check.endpoint=127.0.0.1:0".to_owned());
         }
+        if text.contains("console:") {
+            arguments.push("--set=extensions.console.endpoint=127.0.0.1:0".to_owned());
+        }
         if text.contains("file_storage:") {
             arguments.push(format!("--set=extensions.file_storage.directory={}", state.display()));
         }

@@ -68,6 +68,8 @@ impl Cell {
                 for load in [Load::Steady, Load::Double, Load::Stalls, Load::Refuses, Load::Dies] {
                     cells.push(Self { signal, path, compression: "none", load, http: false });
                 }
+                // Compressed beforehand, requests cost their sender little: here the gateway is what is too slow.
+                cells.push(Self { signal, path, compression: "gzip", load: Load::Double, http: false });
             }
         }
         cells
@@ -124,6 +126,15 @@ impl Load {
             Self::Saturated => Offer::InFlight(8),
             Self::Double => Offer::Times(2.0),
             Self::Steady | Self::Stalls | Self::Refuses | Self::Dies => Offer::Rate(STEADY),
+        }
+    }
+
+    /// The gateway's memory limit, MiB, where there is one: less than everything on offer would take.
+    pub const fn memory_limit_mib(self, path: Path) -> Option<u64> {
+        match (self, path) {
+            (Self::Double, Path::Detect) => Some(256),
+            (Self::Double, _) => Some(96),
+            _ => None,
         }
     }
 

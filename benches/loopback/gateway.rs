@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Fallible,
-    cells::{Cell, Load, Path},
+    cells::{Cell, Path},
     process::{self, Cores},
 };
 
@@ -155,8 +155,12 @@ fn yaml(cell: &Cell, grpc: u16, http: u16, sink: u16) -> String {
         Path::Batch => vec![("batch", "{ timeout: 200ms, send_batch_size: 8192 }")],
         Path::Detect => vec![("faas", "{}"), ("anomaly", "{ annotate: all }")],
     };
-    if cell.load == Load::Double {
-        processors.insert(0, ("memory_limiter", "{ check_interval: 100ms, limit_mib: 256, spike_limit_mib: 64 }"));
+    let limit = cell
+        .load
+        .memory_limit_mib(cell.path)
+        .map(|mib| format!("{{ check_interval: 100ms, limit_mib: {mib}, spike_limit_mib: {} }}", mib / 4));
+    if let Some(limit) = &limit {
+        processors.insert(0, ("memory_limiter", limit));
     }
     let mut defined = String::new();
     for (at, (id, config)) in processors.iter().enumerate() {

@@ -243,12 +243,15 @@ impl<'a> Bench<'a> {
         let received: Received = self.sink.ask("items")?;
         let row = row(cell, gateway, &running, &sent, &received, &arrived);
         let is_ours = gateway.kind == Kind::Sekisho;
+        let limit_mib = cell.load.memory_limit_mib(cell.path);
         let what = if sent.acknowledged_in_time == 0 || row.received == 0 {
             "moved nothing"
         } else if is_ours && row.lost > 0 {
             "lost what it had acknowledged"
         } else if is_ours && cell.load.fault().is_none() && row.failed > 0 {
             "failed requests"
+        } else if is_ours && limit_mib.is_some_and(|limit| row.rss_max_mib > limit as f64) {
+            "grew beyond its memory limit"
         } else if is_ours && !ended_well {
             "did not end well"
         } else {

@@ -3,14 +3,20 @@
 //! Exit codes: 0 done, 1 failed while working, 2 the arguments or the configuration are wrong. What was asked for goes
 //! to stdout, everything else to stderr.
 
+pub mod audit;
 pub mod components;
+mod console;
 pub mod demo;
 pub mod evaluate;
+pub mod functions;
+pub mod incidents;
 pub mod print_config;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod validate;
+pub mod verdict;
 mod watch;
 
 use std::{
@@ -56,8 +62,20 @@ enum Command {
     Demo(demo::Arguments),
     /// Simulate many fleets and say how often attacks are noticed and how many pages are false, with intervals
     Evaluate(evaluate::Arguments),
+    /// Say what people would have been told, from alerts that were kept: the end of a trial with `mode: observe`
+    Report(report::Arguments),
+    /// Check the audit log of an escalation exporter
+    Audit(audit::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
+    /// Show incidents of a running gateway
+    Incidents(incidents::Arguments),
+    /// Show what a running gateway knows of functions
+    Functions(functions::Arguments),
+    /// Say what an incident is: expected, malicious, unsure; or take that back
+    Verdict(verdict::Arguments),
+    /// List verdicts, with what exceptions have covered and hunts have found
+    Verdicts(verdict::ListArguments),
 }
 
 /// Where the configuration comes from.
@@ -101,7 +119,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Command::Report(arguments)) => report::run(&arguments),
+        Some(Command::Audit(arguments)) => audit::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
+        Some(Command::Incidents(arguments)) => incidents::run(&arguments),
+        Some(Command::Functions(arguments)) => functions::run(&arguments),
+        Some(Command::Verdict(arguments)) => verdict::run(&arguments),
+        Some(Command::Verdicts(arguments)) => verdict::list(&arguments),
     };
     let (code, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,

@@ -1,16 +1,25 @@
 //! `sekisho run`: the gateway until SIGTERM or SIGINT; SIGHUP, or with `--watch` a changed file, re-reads the
 //! configuration.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{Failure, Sources, base, log_warnings, runtime, start_logs, watch::Watch};
-use crate::service::Service;
+use crate::{service::Service, telemetry::memory};
 
 /// SIGXFSZ, on Linux and the BSDs.
 const FILE_TOO_LARGE: i32 = 25;
 
+/// How often freed memory is given back: as long as the allocator keeps it for itself.
+const GIVE_BACK: Duration = Duration::from_secs(1);
+
 /// Runs the gateway; `watching`: its files too.
 pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
+    memory::use_small_pages();
     let (plan, problems) = sources.load()?;
     let runtime = runtime()?;
     let own_telemetry = start_logs(&plan, &runtime)?;
@@ -24,8 +33,11 @@ pub fn run(sources: &Sources, watching: bool) -> Result<(), Failure> {
         // Listened to, a file that must not grow is a full disk to those who write it, and not the end.
         let _too_large = signal(SignalKind::from_raw(FILE_TOO_LARGE)).map_err(failed)?;
         let mut service = Service::start(plan, base()).await.map_err(|error| Failure::Work(error.to_string()))?;
+        let mut give_back = interval(GIVE_BACK);
+        give_back.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
+                _ = give_back.tick() => memory::give_back_freed(),
                 _ = hangup.recv() => reload(&mut service, sources, watch.as_mut()).await,
                 () = changed(watch.as_mut()) => reload(&mut service, sources, watch.as_mut()).await,
                 _ = terminate.recv() => break,

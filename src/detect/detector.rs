@@ -4,7 +4,8 @@ use super::{
     DAY, HashMap, MINUTE, SECOND,
     calibration::Calibration,
     evidence::{self, Draft},
-    fleet::Fleet,
+    exceptions::{Covered, Exception, Exceptions},
+    fleet::{Fleet, Mask},
     function::{Epoch, Function, MANDATORY_FROM},
     keys::{Standing, When},
     mix,
@@ -35,7 +36,7 @@ pub struct Counters {
 }
 
 /// A function may page from so many invocations on, and be queued from so many.
-const PAGES_FROM: u32 = 100;
+pub(super) const PAGES_FROM: u32 = 100;
 const QUEUES_FROM: u32 = 20;
 /// Evidence this far below the queue line is worth keeping, bits.
 const EVIDENCE_BELOW: f64 = 3.0;
@@ -49,6 +50,8 @@ const LEAP: Nanos = DAY;
 /// How long what an anomaly showed is not learned: ordinary keys, and grave ones.
 const QUARANTINE: Nanos = 3 * DAY;
 const GRAVE_QUARANTINE: Nanos = 14 * DAY;
+/// What a person calls malicious is not learned before they say otherwise.
+const FORBIDDEN: Nanos = Nanos::MAX;
 
 /// The detector.
 #[derive(Clone, Debug)]
@@ -63,6 +66,7 @@ pub struct Detector {
     pub(super) fleet_dirty: bool,
     counters: Counters,
     drafts: Vec<Draft>,
+    exceptions: Exceptions,
 }
 
 impl Detector {
@@ -78,6 +82,7 @@ impl Detector {
             fleet_dirty: false,
             counters: Counters::default(),
             drafts: Vec::new(),
+            exceptions: Exceptions::default(),
         }
     }
 
@@ -117,6 +122,7 @@ impl Detector {
                 scoring.structure(&mut drafts);
             }
         }
+        self.exceptions.strike(&mut drafts, seen, &self.fleet);
         let score = if drafts.is_empty() { 0.0 } else { evidence::score(&mut drafts, seen) };
         let (tier, standardised) = self.judge(seen, score, &epoch, now);
         let evidence = if tier.is_some() { evidence::explain(&mut drafts, seen, &self.fleet) } else { Vec::new() };
@@ -147,6 +153,58 @@ impl Detector {
         }
     }
 
+    /// A person says that what `function` began to show between `from` and `to` is malicious: it is not learned, and
+    /// that day's surprise, if it is today's, is no measure of what is usual.
+    pub fn forbid(&mut self, function: u64, from: Nanos, to: Nanos) {
+        if let Some(function) = self.functions.get_mut(&function) {
+            let then = from.saturating_sub(MINUTE).max(1)..=to.saturating_add(MINUTE);
+            for key in function.keys.map.values_mut().filter(|key| then.contains(&key.born)) {
+                key.quarantined_until = FORBIDDEN;
+            }
+            for shape in function.order.shapes.values_mut().filter(|shape| then.contains(&shape.born)) {
+                shape.quarantined_until = FORBIDDEN;
+            }
+            if u64::from(function.today.day) == from / DAY {
+                function.today.highest = 0.0;
+            }
+            function.dirty = true;
+        }
+    }
+
+    /// A person takes [`forbid`](Self::forbid) back: what an incident showed is quarantined as ever.
+    pub fn pardon(&mut self, function: u64) {
+        let now = self.clock;
+        if let Some(function) = self.functions.get_mut(&function) {
+            for key in function.keys.map.values_mut().filter(|key| key.quarantined_until == FORBIDDEN) {
+                key.quarantined_until = quarantined_until(key.risk, now);
+            }
+            for shape in function.order.shapes.values_mut().filter(|shape| shape.quarantined_until == FORBIDDEN) {
+                shape.quarantined_until = now.saturating_add(QUARANTINE);
+            }
+            function.dirty = true;
+        }
+    }
+
+    /// What names become before they are remembered.
+    pub fn mask_names(&mut self, mask: Mask) {
+        self.fleet.mask = Some(mask);
+    }
+
+    /// The queue line, in standardised bits.
+    pub const fn queue_line(&self) -> f64 {
+        self.calibration.lines().queue
+    }
+
+    /// From now on this is expected, and nothing else.
+    pub fn expect(&mut self, exceptions: Vec<Exception>) {
+        self.exceptions.replace(exceptions);
+    }
+
+    /// What was expected and came since the last call, by the exception's id.
+    pub fn take_covered(&mut self) -> Vec<(u64, Covered)> {
+        self.exceptions.take_covered()
+    }
+
     /// A person says that these keys are expected of `function`.
     pub fn accept(&mut self, function: u64, keys: &[OwnedKey]) {
         let Some(known) = self.functions.get_mut(&function) else { return };
@@ -173,6 +231,11 @@ impl Detector {
     /// The page line, in standardised bits.
     pub const fn line(&self) -> f64 {
         self.calibration.lines().page
+    }
+
+    /// Whether a function is known.
+    pub fn knows(&self, function: u64) -> bool {
+        self.functions.contains_key(&function)
     }
 
     /// Functions known.
@@ -293,7 +356,8 @@ const fn quarantined_until(risk: Risk, now: Nanos) -> Nanos {
     now.saturating_add(if grave { GRAVE_QUARANTINE } else { QUARANTINE })
 }
 
-fn version_hash(version: &str) -> u64 {
+/// What a version is known by.
+pub fn version_hash(version: &str) -> u64 {
     version.bytes().fold(version.len() as u64, |hash, byte| mix(hash, u64::from(byte)))
 }
 

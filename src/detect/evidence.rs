@@ -87,7 +87,7 @@ impl Draft {
 pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
     let mut total = 0.0;
     // A new operation makes a new shape: structure then says nothing of its own, but for what is missing.
-    let novel = drafts.iter().any(|draft| draft.feature == Feature::Novelty && group(draft, seen) == Group::What);
+    let novel = drafts.iter().any(|draft| draft.feature == Feature::Novelty && is_about_what(draft, seen));
     if novel {
         drafts.retain(|draft| !matches!(draft.feature, Feature::Order | Feature::Shape));
     }
@@ -115,6 +115,11 @@ fn merge(drafts: &mut [Draft], seen: &Observation<'_>, wanted: Group, weight: f6
         draft.bits = weight * share;
     }
     weight * merged
+}
+
+/// Whether it is about what was done and to what.
+pub fn is_about_what(draft: &Draft, seen: &Observation<'_>) -> bool {
+    group(draft, seen) == Group::What
 }
 
 fn group(draft: &Draft, seen: &Observation<'_>) -> Group {
@@ -158,6 +163,7 @@ fn in_words(draft: &Draft, seen: &Observation<'_>, fleet: &Fleet) -> Evidence {
         seen_in: draft.seen_in,
         out_of: draft.out_of,
         fleet: having,
+        amount: draft.observed,
         source,
     }
 }

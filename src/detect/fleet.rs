@@ -1,6 +1,8 @@
 //! What the fleet knows: which keys how many functions have, in all and within an application. A new function starts
 //! with this prior; a key that its siblings have is little news.
 
+use std::{borrow::Cow, fmt, sync::Arc};
+
 use super::{
     HashMap, mix,
     observation::{Family, Risk},
@@ -20,9 +22,31 @@ pub struct FleetKey {
     pub name: Box<str>,
 }
 
+/// Nothing, if the name stays as it is.
+type Rename = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// What a name becomes before it is remembered, if it is to become anything else.
+#[derive(Clone)]
+pub struct Mask(Arc<Rename>);
+
+impl Mask {
+    /// `rename` says what a name becomes; nothing, if it stays as it is.
+    pub fn new(rename: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(rename))
+    }
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mask")
+    }
+}
+
 /// Everything fleet-wide but the calibration.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
+    /// Names are remembered, and saved; what must not be read is masked in them.
+    pub mask: Option<Mask>,
     pub keys: HashMap<FleetKey>,
     /// Functions that have a key, by application and key.
     pub by_peers: HashMap<u32>,
@@ -50,6 +74,11 @@ impl Fleet {
         }
     }
 
+    /// A name as it is remembered.
+    pub fn masked<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        self.mask.as_ref().and_then(|mask| (mask.0)(name)).map_or(Cow::Borrowed(name), Cow::Owned)
+    }
+
     /// Remembers the name of a key that a function meets for the first time.
     pub fn meet(&mut self, hash: u64, family: Family, risk: Risk, name: &str) {
         if self.keys.contains_key(&hash) {
@@ -59,6 +88,7 @@ impl Fleet {
             self.refused += 1;
             return;
         }
+        let name = self.masked(name);
         let mut end = LONGEST_NAME.min(name.len());
         while !name.is_char_boundary(end) {
             end -= 1;

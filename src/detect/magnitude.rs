@@ -75,6 +75,11 @@ impl Histogram {
         0
     }
 
+    /// Largest value and count of each bucket, ascending.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.counts.iter().map(|(bucket, count)| (upper(*bucket), *count))
+    }
+
     /// Learns a value, at most an octave beyond what is known.
     pub fn learn(&mut self, value: u64) {
         let mut found = bucket(value);

@@ -13,15 +13,20 @@ pub mod verdict;
 mod calibration;
 mod detector;
 mod evidence;
+mod exceptions;
 mod fleet;
 mod function;
 mod keys;
 pub(crate) mod magnitude;
 mod monitor;
 mod order;
+mod portrait;
 mod saved;
 
-pub use detector::{Counters, Detector, Settings};
+pub use detector::{Counters, Detector, Settings, version_hash};
+pub use exceptions::{Covered, Exception, Reach, matches};
+pub use fleet::Mask;
+pub use portrait::{Caller, Distribution, EpochSeen, KeySeen, Portrait};
 pub use saved::Damaged;
 
 use std::hash::{BuildHasherDefault, Hasher};

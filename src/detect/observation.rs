@@ -107,6 +107,21 @@ pub enum Quantity {
     InitUs = 8,
 }
 
+impl Quantity {
+    /// Every quantity, in the order of the discriminants.
+    pub const ALL: [Self; 9] = [
+        Self::DurationUs,
+        Self::SelfTimeUs,
+        Self::Calls,
+        Self::BytesOut,
+        Self::BytesIn,
+        Self::Rows,
+        Self::DistinctResources,
+        Self::MemoryMb,
+        Self::InitUs,
+    ];
+}
+
 /// Where evidence came from, and how far it can be trusted: a hostile function can forge its own spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Source {

@@ -249,6 +249,48 @@ fn an_incident_vetoes_what_was_about_to_be_learned() {
 }
 
 #[test]
+fn what_a_person_calls_malicious_is_not_learned_until_they_take_it_back() {
+    let (mut detector, _) = trained(1);
+    let at = START + 14 * DAY + 11 * 60 * MINUTE;
+    let quiet = Invocation::usual(1, at, &mut Random(3)).touch(Family::Error, Risk::Read, "AccessDenied");
+    let first = quiet.observe(&mut detector).score;
+    detector.forbid(mix(1, 1), at, at);
+    let after = |days: u64, detector: &mut Detector| {
+        detector.advance(at + days * DAY);
+        Invocation { at: at + days * DAY, ..quiet.clone() }.observe(detector).score
+    };
+    let later = after(20, &mut detector);
+    assert!(later >= 0.9 * first, "{first} became {later}");
+    detector.pardon(mix(1, 1));
+    let learned = after(24, &mut detector);
+    assert!(learned < 0.5 * first, "learned like everything else: {learned}");
+}
+
+#[test]
+fn what_is_expected_is_no_surprise_and_its_names_are_masked() {
+    let (mut detector, _) = trained(1);
+    detector.mask_names(Mask::new(|name| name.strip_prefix("ann").map(|rest| format!("[redacted]{rest}"))));
+    let at = START + 14 * DAY + 11 * 60 * MINUTE;
+    let attack = |host: &str| Invocation::usual(1, at, &mut Random(3)).touch(Family::Destination, Risk::Egress, host);
+    assert!(attack("ann.evil.example").observe(&mut detector).is_anomaly());
+    detector.expect(vec![Exception {
+        id: 7,
+        reach: Reach::Function(mix(1, 1)),
+        feature: Feature::Novelty,
+        family: Some(Family::Destination),
+        pattern: "[redacted].evil.example".to_owned(),
+        at_most: 0,
+    }]);
+    assert!(!attack("ann.evil.example").observe(&mut detector).is_anomaly());
+    assert!(attack("other.example").observe(&mut detector).is_anomaly(), "and nothing else");
+    let covered = detector.take_covered();
+    assert_eq!(covered.iter().map(|(id, covered)| (*id, covered.invocations)).collect::<Vec<_>>(), [(7, 1)]);
+    let portrait = detector.portrait(mix(1, 1), true).unwrap();
+    let names: Vec<&str> = portrait.keys.iter().map(|key| key.name.as_str()).collect();
+    assert!(names.contains(&"[redacted].evil.example") && !names.contains(&"ann.evil.example"), "{names:?}");
+}
+
+#[test]
 fn a_young_function_does_not_page() {
     let (mut detector, _) = trained(1);
     let at = START + 14 * DAY;

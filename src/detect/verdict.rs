@@ -60,6 +60,8 @@ pub struct Evidence {
     pub out_of: u64,
     /// Other functions of the fleet known to have it, and the fleet's size.
     pub fleet: (u32, u32),
+    /// What was seen as a number: of repeats, and of magnitudes in the quantity's unit; zero for all others.
+    pub amount: u64,
     /// The span or log record that shows it.
     pub source: Source,
 }

@@ -6,6 +6,7 @@
 pub mod alertmanager;
 pub mod datadog;
 pub mod debug;
+pub mod escalation;
 pub mod file;
 pub mod grafana_annotations;
 pub mod load_balancing;
@@ -18,9 +19,10 @@ pub mod prometheus;
 pub mod prometheus_remote_write;
 pub mod slack;
 pub mod splunk_hec;
+pub mod syslog;
 pub mod webhook;
 
-mod alert;
+pub(crate) mod alert;
 mod answer;
 mod client;
 
@@ -193,4 +195,4 @@ const fn sent(signal: Signal) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

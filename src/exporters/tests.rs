@@ -15,12 +15,13 @@ use crate::{
 mod alertmanager;
 mod chat;
 mod datadog;
-pub(super) mod destination;
+pub(crate) mod destination;
 mod faults;
 mod grafana;
 mod pagerduty;
 mod secure;
 mod siem;
+mod syslog;
 mod webhook;
 
 /// The exporter that `yaml` configures.

@@ -2,6 +2,7 @@
 
 pub mod basicauth;
 pub mod bearertokenauth;
+pub mod console;
 pub mod file_storage;
 pub mod headers_setter;
 pub mod health_check;

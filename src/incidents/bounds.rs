@@ -46,6 +46,7 @@ pub fn evidence(evidence: &Evidence, scale: f64) -> Evidence {
         seen_in: evidence.seen_in,
         out_of: evidence.out_of,
         fleet: evidence.fleet,
+        amount: evidence.amount,
         source: evidence.source,
     }
 }

@@ -131,6 +131,15 @@ impl Incidents {
         changes
     }
 
+    /// A person says that an open incident is over.
+    pub fn resolve(&mut self, id: &str) -> Option<Change> {
+        let slot = self.open.iter().find(|(_, open)| open.incident.id == id).map(|(slot, _)| *slot)?;
+        let mut open = self.remove(slot)?;
+        self.counters.resolved += 1;
+        let at = open.last_change;
+        Some(open.tell(ChangeKind::Resolved, at))
+    }
+
     /// The open incident that a function is part of at `at`.
     pub fn of_function(&self, function: u64, at: Nanos) -> Option<&Incident> {
         let slot = self.sharing(&[Cause::Function(function)], at).first().copied()?;

@@ -7,7 +7,12 @@
 //! same findings in the same order give the same incidents with the same ids. All numbers of an incident are on the one
 //! scale its line is drawn on: evidence is scaled so that its bits add up to the score.
 
+pub mod control;
+pub mod desk;
+pub mod escalation;
+pub mod link;
 pub mod promise;
+pub mod proposals;
 pub mod record;
 pub mod text;
 

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{Change, Incident, bounds, promise, text};
+use super::{Change, Incident, bounds, link::Signer, promise, text};
 use crate::{
     detect::{
         observation::{Nanos, Trust},
@@ -19,6 +19,11 @@ const SCOPE: &str = "sekisho";
 
 /// One request with a log record for each change; `observed` is the time now.
 pub fn alerts_request(changes: &[Change], promise: &Promise, observed: Nanos) -> Batch {
+    alerts_request_linked(changes, promise, observed, None)
+}
+
+/// The same, each with a signed link to its incident.
+pub fn alerts_request_linked(changes: &[Change], promise: &Promise, observed: Nanos, signer: Option<&Signer>) -> Batch {
     let guarantee = promise::sentence(promise);
     let mut body = Vec::new();
     for change in changes {
@@ -27,7 +32,8 @@ pub fn alerts_request(changes: &[Change], promise: &Promise, observed: Nanos) ->
         wire::put_bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
         let mut scope_logs = Vec::new();
         wire::put_bytes(&mut scope_logs, 1, &scope);
-        wire::put_bytes(&mut scope_logs, 2, &log_record(change, &guarantee, observed));
+        let link = signer.map(|signer| signer.link(&change.incident.id, observed));
+        wire::put_bytes(&mut scope_logs, 2, &log_record(change, &guarantee, observed, link.as_deref()));
         let mut resource_logs = Vec::new();
         wire::put_bytes(&mut resource_logs, 1, &change.incident.resource);
         wire::put_bytes(&mut resource_logs, 2, &scope_logs);
@@ -36,7 +42,7 @@ pub fn alerts_request(changes: &[Change], promise: &Promise, observed: Nanos) ->
     Batch { signal: Signal::Logs, body: Bytes::from(body), items: changes.len() }
 }
 
-fn log_record(change: &Change, guarantee: &str, observed: Nanos) -> Vec<u8> {
+fn log_record(change: &Change, guarantee: &str, observed: Nanos, link: Option<&str>) -> Vec<u8> {
     let incident = &change.incident;
     let (severity, severity_text) = match incident.tier {
         Tier::Page => (17, "ERROR"),
@@ -49,6 +55,9 @@ fn log_record(change: &Change, guarantee: &str, observed: Nanos) -> Vec<u8> {
     wire::put_bytes(&mut out, 3, severity_text.as_bytes());
     wire::put_bytes(&mut out, 5, &string(&incident.headline));
     put_attributes(&mut out, change, guarantee);
+    if let Some(link) = link {
+        wire::put_bytes(&mut out, 6, &pair("sekisho.incident.link", &string(link)));
+    }
     if incident.trace_id != [0; 16] {
         wire::put_bytes(&mut out, 9, &incident.trace_id);
     }

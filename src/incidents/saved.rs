@@ -20,7 +20,7 @@ mod proto {
 const FORMAT: u32 = 1;
 
 // In the order of their discriminants, which are part of the format.
-const FAMILIES: [Family; 10] = [
+pub(super) const FAMILIES: [Family; 10] = [
     Family::Operation,
     Family::Resource,
     Family::Destination,
@@ -33,17 +33,6 @@ const FAMILIES: [Family; 10] = [
     Family::Statement,
 ];
 const RISKS: [Risk; 6] = [Risk::Read, Risk::Write, Risk::Delete, Risk::Egress, Risk::Identity, Risk::Control];
-const QUANTITIES: [Quantity; 9] = [
-    Quantity::DurationUs,
-    Quantity::SelfTimeUs,
-    Quantity::Calls,
-    Quantity::BytesOut,
-    Quantity::BytesIn,
-    Quantity::Rows,
-    Quantity::DistinctResources,
-    Quantity::MemoryMb,
-    Quantity::InitUs,
-];
 const TIERS: [Tier; 3] = [Tier::Evidence, Tier::Queue, Tier::Page];
 const TRUSTS: [Trust; 3] = [Trust::InProcess, Trust::Platform, Trust::Provider];
 
@@ -221,6 +210,7 @@ fn save_evidence(row: &Evidence) -> proto::Evidence {
         trace_id: row.source.trace_id.to_vec(),
         span_id: row.source.span_id.to_vec(),
         trust: row.source.trust as u32,
+        amount: row.amount,
     }
 }
 
@@ -232,7 +222,7 @@ fn load_evidence(row: proto::Evidence) -> Option<Evidence> {
         2 => Feature::Shape,
         3 => Feature::Missing,
         4 => Feature::Repeats,
-        5 => Feature::Magnitude(nth(&QUANTITIES, row.quantity)?),
+        5 => Feature::Magnitude(nth(&Quantity::ALL, row.quantity)?),
         _ => return None,
     };
     let key = match row.key {
@@ -253,6 +243,7 @@ fn load_evidence(row: proto::Evidence) -> Option<Evidence> {
         seen_in: row.seen_in,
         out_of: row.out_of,
         fleet: (row.fleet_seen, row.fleet_size),
+        amount: row.amount,
         source: Source {
             trace_id: row.trace_id.try_into().unwrap_or_default(),
             span_id: row.span_id.try_into().unwrap_or_default(),
@@ -273,7 +264,7 @@ mod tests {
     fn tables_are_in_the_order_of_their_discriminants() {
         assert!(FAMILIES.iter().enumerate().all(|(at, family)| *family as usize == at));
         assert!(RISKS.iter().enumerate().all(|(at, risk)| *risk as usize == at));
-        assert!(QUANTITIES.iter().enumerate().all(|(at, quantity)| *quantity as usize == at));
+        assert!(Quantity::ALL.iter().enumerate().all(|(at, quantity)| *quantity as usize == at));
         assert!(TIERS.iter().enumerate().all(|(at, tier)| *tier as usize == at));
         assert!(TRUSTS.iter().enumerate().all(|(at, trust)| *trust as usize == at));
     }

@@ -27,6 +27,7 @@ pub fn plain(feature: Feature, bits: f64) -> Evidence {
         seen_in: 0,
         out_of: 120_433,
         fleet: (0, 12),
+        amount: 0,
         source: Source::default(),
     }
 }

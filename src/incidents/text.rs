@@ -4,11 +4,11 @@
 //! Names come from telemetry that an attacker may have written: they are shortened, and characters that move the cursor
 //! or the writing direction are replaced.
 
-mod clause;
+pub(super) mod clause;
 
-use super::{FunctionRef, Incident};
+use super::{FunctionRef, Incident, saved::FAMILIES};
 use crate::detect::{
-    observation::{Family, Quantity},
+    observation::{Family, Quantity, Risk},
     verdict::{Evidence, Feature},
 };
 
@@ -124,7 +124,40 @@ pub fn feature_name(evidence: &Evidence) -> String {
     }
 }
 
-const fn family_name(family: Family) -> &'static str {
+/// What a risk is called in the API.
+pub const fn risk_name(risk: Risk) -> &'static str {
+    match risk {
+        Risk::Read => "read",
+        Risk::Write => "write",
+        Risk::Delete => "delete",
+        Risk::Egress => "egress",
+        Risk::Identity => "identity",
+        Risk::Control => "control",
+    }
+}
+
+/// The feature of this [`feature_name`], and the kind of key it is of.
+pub fn feature_of(name: &str) -> Option<(Feature, Option<Family>)> {
+    if let Some(family) = name.strip_prefix("novelty.") {
+        let family = FAMILIES.into_iter().find(|known| family_name(*known) == family)?;
+        return Some((Feature::Novelty, Some(family)));
+    }
+    if let Some(quantity) = name.strip_prefix("magnitude.") {
+        let quantity = Quantity::ALL.into_iter().find(|known| quantity_name(*known) == quantity)?;
+        return Some((Feature::Magnitude(quantity), None));
+    }
+    let feature = match name {
+        "order" => Feature::Order,
+        "shape" => Feature::Shape,
+        "missing" => Feature::Missing,
+        "repeats" => Feature::Repeats,
+        _ => return None,
+    };
+    Some((feature, None))
+}
+
+/// What a kind of key is called in the record.
+pub const fn family_name(family: Family) -> &'static str {
     match family {
         Family::Operation => "operation",
         Family::Resource => "resource",
@@ -139,7 +172,8 @@ const fn family_name(family: Family) -> &'static str {
     }
 }
 
-const fn quantity_name(quantity: Quantity) -> &'static str {
+/// What a quantity is called in the record.
+pub const fn quantity_name(quantity: Quantity) -> &'static str {
     match quantity {
         Quantity::DurationUs => "duration",
         Quantity::SelfTimeUs => "self_time",
@@ -154,7 +188,7 @@ const fn quantity_name(quantity: Quantity) -> &'static str {
 }
 
 /// The family evidence belongs to, in words; what the counterfactual takes away as a whole.
-fn label(evidence: &Evidence) -> &'static str {
+pub(super) fn label(evidence: &Evidence) -> &'static str {
     match evidence.feature {
         Feature::Novelty => match (&evidence.key, evidence.seen_in) {
             (None, _) => "novelty",
@@ -202,7 +236,7 @@ fn label(evidence: &Evidence) -> &'static str {
 }
 
 /// `text` on one line, at most `most` characters, without control and direction characters.
-pub(super) fn shown(text: &str, most: usize) -> String {
+pub fn shown(text: &str, most: usize) -> String {
     let harmless = |c: char| match c {
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
         c if c.is_control() => ' ',

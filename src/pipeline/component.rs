@@ -282,6 +282,11 @@ pub trait ExtensionConfig: Send + Sync {
         false
     }
 
+    /// Extensions that say who may come in, for one that listens: the path of the key that names each, and its id.
+    fn authenticators(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
+
     /// Another extension that also says who we are: the path of the key that names it, and its id.
     fn authenticator(&self) -> Option<(&'static str, &str)> {
         None

@@ -15,7 +15,6 @@
 //! and it.
 
 use std::{
-    fs, hint,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -31,15 +30,16 @@ use crate::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ProcessorConfig, StartError},
     },
-    telemetry::Counter,
+    telemetry::{
+        Counter,
+        memory::{available_bytes, give_back_freed, resident_bytes},
+    },
 };
 
 const MIB: u64 = 1 << 20;
 /// Of what is left up to the soft limit, this part may come before another reading: other pipelines take theirs, and a batch
 /// may be held in more than one form.
 const SHARE: u64 = 8;
-/// More than the allocator serves from pages with several blocks.
-const PAGE_OF_ITS_OWN_BYTES: usize = 4 << 20;
 
 /// The configuration; the keys are the Collector's.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -191,7 +191,7 @@ impl Limiter {
         // A reading that fails says nothing new.
         let Some(mut resident) = (self.read)() else { return reading.above };
         if is_above(resident) {
-            give_back_freed_memory();
+            give_back_freed();
             resident = (self.read)().unwrap_or(resident);
         }
         let above = is_above(resident);
@@ -223,58 +223,6 @@ impl Consumer for Limiter {
         self.accepted.add(batch.items as u64);
         self.next.consume(batch)
     }
-}
-
-/// Has the allocator return what was freed to the system, as far as its time has come.
-///
-/// mimalloc keeps freed pages for a second and looks at them again only when a page is taken or returned. Refused batches
-/// take none, so that after a peak the resident size could stay above the limit for good, and with it the refusals.
-fn give_back_freed_memory() {
-    drop(hint::black_box(Vec::<u8>::with_capacity(PAGE_OF_ITS_OWN_BYTES)));
-}
-
-/// Resident memory of this process.
-fn resident_bytes() -> Option<u64> {
-    kib_line(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
-}
-
-/// Memory this process may have: the machine's, or less if its control group says so.
-fn available_bytes() -> Option<u64> {
-    let machine = kib_line(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let limits = limit_files(&groups).into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
-    Some(limits.fold(machine, u64::min))
-}
-
-/// Files that may hold a limit of ours, from the contents of `/proc/self/cgroup`: those of our control group and of
-/// every one above it, in version 2 and version 1.
-fn limit_files(groups: &str) -> Vec<String> {
-    let mut files = Vec::new();
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let (root, file) = match controllers {
-            "" => ("/sys/fs/cgroup", "memory.max"),
-            v1 if v1.split(',').any(|controller| controller == "memory") => {
-                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-            }
-            _ => continue,
-        };
-        let mut path = path.trim_end_matches('/');
-        loop {
-            files.push(format!("{root}{path}/{file}"));
-            let Some((parent, _)) = path.rsplit_once('/') else { break };
-            path = parent;
-        }
-    }
-    files
-}
-
-/// Bytes in the line `name   123 kB`.
-fn kib_line(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 #[cfg(test)]

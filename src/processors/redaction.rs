@@ -20,7 +20,7 @@
 //! fail on the way: a pattern that is no regular expression stops the start.
 
 mod mask;
-mod work;
+pub(super) mod work;
 
 use std::sync::Arc;
 
@@ -157,7 +157,8 @@ impl Config {
         ]
     }
 
-    fn redactor(&self) -> Result<Redactor, String> {
+    /// The rules, ready to apply.
+    pub(super) fn redactor(&self) -> Result<Redactor, String> {
         let patterns =
             |texts: &[String]| texts.iter().map(|text| pattern::compile(text)).collect::<Result<Vec<Regex>, _>>();
         Ok(Redactor {

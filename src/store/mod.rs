@@ -101,6 +101,23 @@ impl Store {
         })
     }
 
+    /// Sets those of `records` that have a value, forgets the others, all or, on error, none; on disk on return.
+    pub fn apply(&self, namespace: &str, records: &[(String, Option<Vec<u8>>)]) -> Result<(), StoreError> {
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut table = transaction.open_table(table(namespace))?;
+                for (key, value) in records {
+                    match value {
+                        Some(value) => table.insert(key.as_str(), value.as_slice())?,
+                        None => table.remove(key.as_str())?,
+                    };
+                }
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
     /// Forgets `key`. True if there was one.
     pub fn remove(&self, namespace: &str, key: &str) -> Result<bool, StoreError> {
         self.with(|database| {

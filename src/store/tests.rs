@@ -36,6 +36,8 @@ fn keys_keep_their_values_over_a_restart_in_their_own_namespace() {
     assert!(store.remove("model", "a").unwrap());
     assert!(!store.remove("model", "a").unwrap());
     assert_eq!(all(&store, "model"), pairs(&[("b", "3")]));
+    store.apply("model", &[("a".to_owned(), Some(b"4".to_vec())), ("b".to_owned(), None)]).unwrap();
+    assert_eq!(all(&store, "model"), pairs(&[("a", "4")]));
     assert_eq!(names(directory.path()), [FILE]);
 }
 

@@ -5,6 +5,7 @@
 //! the outputs only: telemetry about sending telemetry would never end.
 
 mod logs;
+pub mod memory;
 mod metrics;
 mod process;
 mod push;

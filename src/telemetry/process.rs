@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Metrics, sampling::LEFT_OUT};
+use super::{Metrics, memory, sampling::LEFT_OUT};
 
 /// Clock ticks a second that Linux reports process times in, on every architecture Rust's tier 1 knows.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -18,13 +18,14 @@ pub fn measure(metrics: &Metrics) {
     let uptime = || Some(STARTED.elapsed().as_secs_f64());
     metrics.measured("otelcol_process_uptime", "Seconds since the start.", true, uptime);
     metrics.measured("otelcol_process_cpu_seconds", "CPU seconds, user and system.", true, cpu_seconds);
-    metrics.measured("otelcol_process_memory_rss", "Resident memory, bytes.", false, resident_bytes);
-    let virtual_bytes = || status_bytes("VmSize:");
+    let resident = || memory::resident_bytes().map(|bytes| bytes as f64);
+    metrics.measured("otelcol_process_memory_rss", "Resident memory, bytes.", false, resident);
+    let addressed = || memory::virtual_bytes().map(|bytes| bytes as f64);
     metrics.measured(
         "otelcol_process_runtime_total_sys_memory_bytes",
         "Memory obtained from the system, resident or not, bytes.",
         false,
-        virtual_bytes,
+        addressed,
     );
     let left_out = || Some(LEFT_OUT.load(Ordering::Relaxed) as f64);
     metrics.measured("sekisho_log_lines_sampled_out", "Log lines that sampling has left out.", true, left_out);
@@ -37,15 +38,4 @@ fn cpu_seconds() -> Option<f64> {
     let user: f64 = fields.next()?.parse().ok()?;
     let system: f64 = fields.next()?.parse().ok()?;
     Some((user + system) / TICKS_PER_SECOND)
-}
-
-fn resident_bytes() -> Option<f64> {
-    status_bytes("VmRSS:")
-}
-
-fn status_bytes(field: &str) -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1024.0)
 }

@@ -134,6 +134,17 @@ python_with() {
   touch "$home/complete"
 }
 
+# node_with FOLDER: sets $node_home to a folder with exactly the packages of FOLDER/package-lock.json, made once.
+node_with() {
+  node_home=$tools/node-$(sha256sum "$1/package-lock.json" | cut -c1-12)
+  [ -e "$node_home/complete" ] && return
+  rm -rf "$node_home"
+  mkdir -p "$node_home"
+  cp "$1/package.json" "$1/package-lock.json" "$node_home"
+  (cd "$node_home" && npm ci --ignore-scripts --no-audit --no-fund) >"$work/npm.log" 2>&1 || fail "npm ci in $1"
+  touch "$node_home/complete"
+}
+
 # go_tool NAME PACKAGE: sets the variable NAME to the program, built once.
 go_tool() {
   local path=$tools/$1-$otel_go

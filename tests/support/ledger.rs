@@ -267,7 +267,7 @@ async fn send(shared: Arc<Shared>, client: reqwest::Client, pace: Pace, sender: 
         let answer = request.timeout(Duration::from_mins(1)).send().await;
         if answer.is_ok_and(|answer| answer.status() == 200) {
             shared.acknowledged.add(first..first + pace.spans);
-            shared.answer_times.lock().unwrap().saturating_record(begun.elapsed().as_micros() as u64);
+            shared.answer_times.lock().unwrap().record(begun.elapsed().as_micros() as u64).unwrap();
         } else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(20)).await;

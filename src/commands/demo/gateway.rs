@@ -60,14 +60,14 @@ pub struct Heard {
 struct Directory(PathBuf);
 
 impl Gateway {
-    /// Starts sink and gateway.
-    pub async fn start(screen: Arc<Screen>) -> Result<Self, Failure> {
+    /// Starts sink and gateway, its console on `console`.
+    pub async fn start(screen: Arc<Screen>, console: u16) -> Result<Self, Failure> {
         let heard =
             Arc::new(Heard { screen, alerts: Mutex::default(), unkept: AtomicU64::new(0), spans: AtomicU64::new(0) });
         let directory = Directory::create().map_err(|error| Failure::Work(format!("cannot keep state: {error}")))?;
         let started = async {
             let (sink, address) = start_sink(heard.clone()).await?;
-            let plan = configuration(address, &directory.0)
+            let plan = configuration(address, &directory.0, console)
                 .map_err(|reason| StartError { component: "demo".to_owned(), reason })?;
             let budget = budget(&plan);
             Ok::<_, StartError>((Service::start(plan, directory.0.clone()).await?, sink, budget))
@@ -168,7 +168,7 @@ async fn start_sink(heard: Arc<Heard>) -> Result<(Box<dyn Running>, SocketAddr),
 }
 
 /// The quickstart, changed in nothing but where things are, and in that nothing may overflow.
-fn configuration(sink: SocketAddr, directory: &Path) -> Result<Plan, String> {
+fn configuration(sink: SocketAddr, directory: &Path, console: u16) -> Result<Plan, String> {
     let quickstart = format!("yaml:{QUICKSTART}");
     let (written, _) = plan(std::slice::from_ref(&quickstart), &[]).map_err(|problems| problems.to_string())?;
     let mut sets: Vec<String> = vec![
@@ -186,6 +186,7 @@ fn configuration(sink: SocketAddr, directory: &Path) -> Result<Plan, String> {
     for id in written.extensions.keys() {
         match id.kind.as_str() {
             "health_check" => sets.push(format!("extensions.{id}.endpoint=127.0.0.1:0")),
+            "console" => sets.push(format!("extensions.{id}.endpoint=127.0.0.1:{console}")),
             "file_storage" => sets.push(format!("extensions.{id}.directory={}", directory.display())),
             _ => {}
         }
@@ -216,9 +217,9 @@ mod tests {
     #[test]
     fn the_quickstart_runs_on_ports_and_in_a_directory_of_its_own() {
         let directory = Path::new("/nowhere/demo");
-        let plan = configuration(([127, 0, 0, 1], 4).into(), directory).unwrap();
+        let plan = configuration(([127, 0, 0, 1], 4).into(), directory, 0).unwrap();
         let text = crate::config::print(&plan.root.tree);
-        for port in [":4317", ":4318", ":14317", ":13133"] {
+        for port in [":4317", ":4318", ":14317", ":14318", ":13133"] {
             assert!(!text.contains(port), "{port} in\n{text}");
         }
         assert!(text.contains("/nowhere/demo") && text.contains("http://127.0.0.1:4"), "{text}");

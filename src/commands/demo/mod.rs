@@ -53,6 +53,10 @@ pub struct Arguments {
     /// Traffic, as a multiple of the usual
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     scale: f64,
+    /// Show the console on this port, also after the play, until Ctrl-C
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "14318")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    console: Option<u16>,
 }
 
 /// What was sent.
@@ -76,12 +80,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let screen = Arc::new(Screen::new(options.start, options.days));
     screen.print(&opening(&airline, options.days));
     let (sent, truth, said, budget) = runtime()?.block_on(async {
-        let gateway = Gateway::start(screen.clone()).await?;
+        let gateway = Gateway::start(screen.clone(), arguments.console.unwrap_or(0)).await?;
+        if let Some(port) = arguments.console {
+            screen.print(&format!("The console: http://127.0.0.1:{port}/\n\n"));
+        }
         let budget = gateway.budget().to_owned();
         let played = match gateway.client() {
             Ok(client) => play(airline, client, &screen).await,
             Err(failure) => Err(failure),
         };
+        if played.is_ok() && arguments.console.is_some() {
+            screen.print("\nPlayed. The console stays until Ctrl-C; the table comes then.\n");
+            tokio::signal::ctrl_c().await.map_err(|error| Failure::Work(format!("cannot wait for Ctrl-C: {error}")))?;
+        }
         let said = gateway.stop().await;
         let (sent, truth) = played?;
         Ok::<_, Failure>((sent, truth, said, budget))

@@ -135,6 +135,8 @@ pub struct Alert {
     pub techniques: Vec<String>,
     /// What is promised at that moment.
     pub guarantee: String,
+    /// Where a person may look at it and say what it is; empty if the console makes no links.
+    pub link: String,
 }
 
 impl Alert {
@@ -192,6 +194,7 @@ impl Alert {
             counterfactual: text_in(&incident, "counterfactual"),
             techniques: texts("techniques"),
             guarantee: text_in(&attributes, "sekisho.guarantee"),
+            link: text_in(&incident, "link"),
             resource: resource.clone(),
             attributes,
             id,

@@ -56,7 +56,8 @@ pub fn patient() -> retry::Config {
 /// Says what is wrong with queue and retries, the same for all exporters of alerts.
 pub fn check_sending(queue: &queue::Config, retry: &retry::Config, report: &mut Report<'_>) {
     super::super::check_sending(queue, retry, report);
-    if queue.enabled && queue.num_consumers > 1 {
+    // Not written, it is 1 here, whatever it is elsewhere.
+    if queue.enabled && queue.num_consumers > 1 && report.is_set("sending_queue.num_consumers") {
         report
             .error("sending_queue.num_consumers", "must be 1: an incident's updates must arrive in order")
             .hint("remove the key");
@@ -84,6 +85,7 @@ pub fn in_chunks(
     retry: &retry::Config,
     context: &Context,
 ) -> Result<Next, StartError> {
+    let queue = &queue::Config { num_consumers: 1, ..queue.clone() };
     let (closing, at_end) = (CancellationToken::new(), queue.at_end());
     let next = Retry::over(retry, counted(send, context), closing.clone(), at_end);
     let leave = (at_end == AtEnd::Leave).then(|| closing.clone());
@@ -131,6 +133,10 @@ impl Chunks {
 impl Consumer for Chunks {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         Box::pin(self.take(batch))
+    }
+
+    fn drain(&self) -> Boxed<'_, ()> {
+        self.next.drain()
     }
 }
 

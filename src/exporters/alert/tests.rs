@@ -143,3 +143,24 @@ async fn alerts_go_out_in_order_a_few_at_a_time_and_no_faster_than_asked() {
     assert_eq!(metric("sekisho_alerts_below_tier"), 1);
     assert_eq!(metric("otelcol_exporter_send_failed_log_records"), 1, "the log line is no alert");
 }
+
+/// What dashboards ask Loki for is in the record: Loki writes attributes with underscores.
+#[test]
+fn dashboards_ask_for_what_alerts_say() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config-examples/grafana");
+    let record = sample::record("inc-1", "opened", "page");
+    let known: Vec<String> = record.attributes.iter().map(|pair| pair.key.replace('.', "_")).collect();
+    for (board, least) in [("fleet", 2), ("function", 8), ("incident", 6)] {
+        let text = std::fs::read_to_string(folder.join(format!("{board}-dashboard.json"))).unwrap();
+        let queries = text.lines().filter(|line| line.contains("\"expr\"") && line.contains("service_name"));
+        let mut asked = 0;
+        for query in queries {
+            let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for word in words.filter(|word| word.starts_with("sekisho_") || word.starts_with("faas_")) {
+                assert!(known.iter().any(|known| known == word), "{board}: no alert says {word}: {query}");
+            }
+            asked += 1;
+        }
+        assert!(asked >= least, "{board} asks for too little: {asked}");
+    }
+}

@@ -50,6 +50,7 @@ pub fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
         ("Techniques", alert.techniques.join(", ")),
         ("Invocations", invocations),
         ("Incident", alert.id.clone()),
+        ("Look and decide", alert.link.clone()),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }

@@ -21,10 +21,10 @@ use crate::{
     pipeline::{Batch, Outcome},
 };
 
-struct Authority(Issuer<'static, KeyPair>, String);
+pub struct Authority(Issuer<'static, KeyPair>, pub String);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -38,7 +38,7 @@ impl Authority {
     }
 
     /// A server by the name of `name`, which wants certificates from its clients if `mutual`.
-    fn server(&self, name: &str, mutual: bool) -> TlsAcceptor {
+    pub fn server(&self, name: &str, mutual: bool) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder =
             ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();

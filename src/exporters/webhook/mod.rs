@@ -300,7 +300,12 @@ impl Sender {
         document["text"] = text::plain(&alert).into();
         document["links"] = links(&self.config.links, &alert).into_iter().collect();
         let kind = format!("sekisho.incident.{}", alert.state.name());
-        Some(Event { id: alert.revision(), kind, subject: Some(alert.id), time, document })
+        // What escalation sends again, it sends for another reason.
+        let id = match alert.attribute("sekisho.escalation.step") {
+            step if step.is_empty() => alert.revision(),
+            step => format!("{}-{step}", alert.revision()),
+        };
+        Some(Event { id, kind, subject: Some(alert.id), time, document })
     }
 
     fn request(&self, event: &Event) -> Result<(HeaderMap, String), String> {

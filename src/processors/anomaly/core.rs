@@ -1,7 +1,10 @@
 //! The one detector behind an `anomaly` id: where `faas`, `detect` and `incidents` meet.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -10,21 +13,31 @@ use super::{
     annotate::Marks,
     model::{Model, Seen},
     outbox::Outbox,
+    redact::Redact,
     state::State,
+    trial::Trial,
 };
 use crate::{
     detect::{
         observation::Nanos,
         verdict::{Promise, PromiseState, Tier},
     },
-    incidents::{Change, ChangeKind, record},
+    incidents::{
+        Change, ChangeKind, FunctionRef,
+        control::{self, proto::Event},
+        desk::{self, Desk},
+        link::Signer,
+        promise, proposals, record,
+    },
     pipeline::{
         Batch,
-        component::{Context, Outputs, StartError},
+        component::{Context, Outputs, Shared, StartError},
         health::Health,
     },
+    store::StoreError,
     telemetry::{Counter, Gauge, Metrics},
 };
+use tokio::sync::broadcast;
 
 /// How often an idle stream's clock is moved, and what is due is done.
 const TICK: Duration = Duration::from_secs(1);
@@ -35,21 +48,51 @@ const LIVE_WITHIN: Duration = Duration::from_mins(10);
 /// How often what was learned is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
-/// One detector with everything around it.
+/// Changes a watcher may lag behind.
+const WATCHED: usize = 256;
+/// How often watchers hear of the fleet, in ticks.
+const FLEET_EVERY: u64 = 5;
+
+/// One detector with everything around it. Who needs both locks takes `mind` first.
 pub struct Core {
     mind: Mutex<Mind>,
+    pub(super) desk: Mutex<Desk>,
+    pub(super) watchers: Watchers,
+    pub(super) shared: Shared,
+    pub(super) health: Arc<Health>,
+    /// Wall clock.
+    pub(super) started: Nanos,
     outbox: Outbox,
     state: Option<State>,
     gauges: Gauges,
     component: String,
 }
 
+/// Where changes go that watchers should hear of.
+pub(super) struct Watchers {
+    pub sender: broadcast::Sender<Arc<Event>>,
+    sequence: AtomicU64,
+}
+
+impl Watchers {
+    fn new() -> Self {
+        Self { sender: broadcast::Sender::new(WATCHED), sequence: AtomicU64::new(0) }
+    }
+
+    /// Tells everybody who watches.
+    pub fn tell(&self, event: Event) {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        // An error means that nobody watches.
+        let _ = self.sender.send(Arc::new(Event { sequence, ..event }));
+    }
+}
+
 /// The model, and what is known beside it.
-struct Mind {
-    model: Model,
+pub(super) struct Mind {
+    pub model: Model,
     config: Config,
     last_seen: Instant,
-    scored: Counter,
+    pub scored: Counter,
     /// Pages and queued incidents opened.
     opened: [Counter; 2],
 }
@@ -64,6 +107,16 @@ impl Core {
         }
         let core = Arc::new(Self::new(config, context)?);
         context.shared.put(&context.component, core.clone());
+        context.shared.put(&control::shared_name(&context.id), Arc::new(control::Shared(core.clone())));
+        let watching = Arc::downgrade(&core);
+        context.shared.get_or_default::<proposals::Registry>(proposals::Registry::NAME).listen(Arc::new(
+            move |proposal| {
+                if let Some(core) = watching.upgrade() {
+                    let kind = "proposal".to_owned();
+                    core.watchers.tell(Event { kind, proposal: Some(proposal), ..Event::default() });
+                }
+            },
+        ));
         tokio::spawn(context.watch(keep_time(Arc::downgrade(&core), context.health())));
         Ok(core)
     }
@@ -71,10 +124,16 @@ impl Core {
     fn new(config: &Config, context: &Context) -> Result<Self, StartError> {
         let labels = [("processor", context.id.as_str())];
         let mut model = Model::new(config.budget.per_day());
+        model.redact(ready(config, context)?);
+        let mut desk = Desk::new(config.kept());
         let state = State::of(config, context)?;
         if let Some(state) = &state {
-            state.load(&mut model).map_err(|error| context.error(error.to_string()))?;
+            let failed = |error: StoreError| context.error(error.to_string());
+            state.load(&mut model).map_err(failed)?;
+            state.load_for_people(&mut model, &mut desk).map_err(failed)?;
         }
+        desk.advance(wall_clock());
+        apply(&mut model, &desk);
         let opened = |tier: Tier| {
             let labels = [("processor", context.id.as_str()), ("tier", tier.name())];
             context.metrics.counter(OPENED, "Incidents opened.", &labels)
@@ -90,7 +149,19 @@ impl Core {
             opened: [opened(Tier::Page), opened(Tier::Queue)],
         };
         let outbox = Outbox::new(context, dropped);
-        Ok(Self { mind: Mutex::new(mind), outbox, state, gauges, component: context.component.clone() })
+        outbox.observe(Trial::of(config, context)?);
+        Ok(Self {
+            mind: Mutex::new(mind),
+            desk: Mutex::new(desk),
+            watchers: Watchers::new(),
+            shared: context.shared.clone(),
+            health: context.health(),
+            started: wall_clock(),
+            outbox,
+            state,
+            gauges,
+            component: context.component.clone(),
+        })
     }
 
     fn reconfigure(&self, config: &Config, context: &Context) -> Result<(), StartError> {
@@ -98,7 +169,10 @@ impl Core {
         if config.state != mind.config.state {
             return Err(context.error("`state` cannot be changed by a reload; restart the gateway"));
         }
+        self.outbox.observe(Trial::of(config, context)?);
         mind.model.detector.set_budget(config.budget.per_day());
+        mind.model.redact(ready(config, context)?);
+        self.desk().set(config.kept());
         mind.config = config.clone();
         Ok(())
     }
@@ -125,6 +199,7 @@ impl Core {
 
     /// Lets the clock of an idle live stream go on with the wall's.
     fn tick(&self) {
+        self.keep_desk();
         let mind = self.mind();
         let (watermark, idle) = (mind.model.assembler.watermark(), mind.last_seen.elapsed());
         drop(mind);
@@ -146,9 +221,77 @@ impl Core {
             tracing::info!(component = self.component, id, tier, state, "{}", incident.headline);
         }
         if !seen.changes.is_empty() {
-            self.outbox.put(record::alerts_request(&seen.changes, &mind.model.promise(), wall_clock()));
+            let signer = self.signer();
+            let (promise, now) = (mind.model.promise(), wall_clock());
+            self.outbox.put(record::alerts_request_linked(&seen.changes, &promise, now, signer.as_deref()));
         }
+        self.keep(mind, seen);
         self.gauges.refresh(&mind.model);
+    }
+
+    /// Keeps for people what came of looking.
+    fn keep(&self, mind: &Mind, seen: &Seen) {
+        if seen.changes.is_empty() && seen.sightings.is_empty() {
+            return;
+        }
+        let now = wall_clock();
+        let mut desk = self.desk();
+        for sighting in &seen.sightings {
+            let function = FunctionRef { hash: sighting.function, name: &sighting.name, version: &sighting.version };
+            desk.sight(sighting.incident.as_deref(), function, &sighting.evidence, now);
+        }
+        if !seen.changes.is_empty() {
+            let guarantee = promise::sentence(&mind.model.promise());
+            seen.changes.iter().for_each(|change| desk.file(change, &guarantee, now));
+        }
+        for (incident, abnormal, normal) in &seen.traces {
+            desk.attach(incident, abnormal.clone(), normal.clone(), now);
+        }
+        self.publish(&mut desk);
+    }
+
+    /// Counts what exceptions covered, ends what has expired, forgets what is too old.
+    fn keep_desk(&self) {
+        let mut mind = self.mind();
+        let mut desk = self.desk();
+        let covered = mind.model.detector.take_covered();
+        if !covered.is_empty() {
+            desk.covered(&covered);
+        }
+        if desk.advance(wall_clock()) {
+            apply(&mut mind.model, &desk);
+        }
+        self.publish(&mut desk);
+    }
+
+    /// Tells watchers what has changed on the desk.
+    pub(super) fn publish(&self, desk: &mut Desk) {
+        desk.take_events().into_iter().for_each(|event| self.watchers.tell(event));
+    }
+
+    /// Ends incidents that a person says are over, and tells that.
+    pub(super) fn resolve(&self, mind: &mut Mind, desk: &mut Desk, id: &str) {
+        let Some(change) = mind.model.incidents.resolve(id) else { return };
+        let (promise, now, signer) = (mind.model.promise(), wall_clock(), self.signer());
+        desk.file(&change, &promise::sentence(&promise), now);
+        self.outbox.put(record::alerts_request_linked(&[change], &promise, now, signer.as_deref()));
+    }
+
+    /// Makes links, if the console does.
+    pub(super) fn signer(&self) -> Option<Arc<Signer>> {
+        self.shared.get::<Signer>(Signer::NAME)
+    }
+
+    /// Writes what is kept for people, if something has changed and there is a disk.
+    pub(super) async fn save_desk(&self) -> Result<(), StoreError> {
+        let Some(state) = &self.state else { return Ok(()) };
+        let records = self.desk().take_records();
+        state.save_for_people(records, Vec::new()).await
+    }
+
+    /// Whether what is kept survives a restart.
+    pub(super) const fn is_persistent(&self) -> bool {
+        self.state.is_some()
     }
 
     /// Scores what is still open, hands on all alerts, saves what was learned.
@@ -159,9 +302,21 @@ impl Core {
     }
 
     async fn save(&self) {
-        let Some(state) = &self.state else { return };
-        let changed = State::changed(&mut self.mind().model);
-        if let Err(error) = state.save(changed).await {
+        let Some(state) = &self.state else {
+            self.desk().take_records();
+            return;
+        };
+        let (changed, functions) = {
+            let mut mind = self.mind();
+            let Model { roster, detector, .. } = &mut mind.model;
+            roster.retain(|function| detector.knows(function));
+            let functions = roster.take_records();
+            (State::changed(&mut mind.model), functions)
+        };
+        let records = self.desk().take_records();
+        // Each remembers what it could not write.
+        let for_people = state.save_for_people(records, functions).await;
+        if let Err(error) = state.save(changed).await.and(for_people) {
             tracing::warn!(
                 component = self.component,
                 %error,
@@ -170,8 +325,34 @@ impl Core {
         }
     }
 
-    fn mind(&self) -> MutexGuard<'_, Mind> {
+    pub(super) fn mind(&self) -> MutexGuard<'_, Mind> {
         self.mind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The detector expects, and forbids itself to learn, what people say.
+pub(super) fn apply(model: &mut Model, desk: &Desk) {
+    let exceptions = desk.exceptions(model);
+    model.detector.expect(exceptions);
+    for (function, from, to) in desk.forbidden() {
+        model.detector.forbid(function, from, to);
+    }
+}
+
+fn ready(config: &Config, context: &Context) -> Result<Redact, StartError> {
+    config.redaction.ready().map_err(|error| context.error(format!("redaction: {error}")))
+}
+
+impl Config {
+    fn kept(&self) -> desk::Settings {
+        desk::Settings {
+            retention: nanos(self.incidents.retention),
+            most_incidents: self.incidents.max_stored as usize,
+        }
     }
 }
 
@@ -180,7 +361,8 @@ async fn keep_time(core: Weak<Core>, health: Arc<Health>) -> Result<(), String> 
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut saved = Instant::now();
-    loop {
+    let mut fleet = crate::incidents::control::proto::Fleet::default();
+    for tick in 0_u64.. {
         ticks.tick().await;
         let Some(core) = core.upgrade() else { return Ok(()) };
         let ticked = core.clone();
@@ -191,11 +373,19 @@ async fn keep_time(core: Weak<Core>, health: Arc<Health>) -> Result<(), String> 
         if saved.elapsed() >= SAVE_EVERY {
             core.save().await;
             saved = Instant::now();
+        } else if core.desk().is_dirty()
+            && let Err(error) = core.save_desk().await
+        {
+            tracing::debug!(component = core.component, %error, "incidents could not be saved yet");
+        }
+        if tick.is_multiple_of(FLEET_EVERY) {
+            core.tell_fleet(&mut fleet);
         }
     }
+    Ok(())
 }
 
-fn wall_clock() -> Nanos {
+pub(super) fn wall_clock() -> Nanos {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanos)
 }
 

@@ -5,6 +5,16 @@
 //!   budget: 1/week        # false pages you accept, for the whole fleet; the only number you set
 //!   annotate: anomalous   # which spans and log records carry `anomaly.*`: anomalous, all, none
 //!   state: file_storage   # the extension that keeps what was learned over restarts; none: memory only
+//!   mode: active          # observe: alerts are kept in a file for `sekisho report`, and sent to nobody
+//!   incidents:
+//!     retention: 2160h    # how long a resolved incident is kept for people to look at (90 days)
+//!     max_stored: 1000    # incidents kept at most
+//!   redaction:            # what is masked before anything is stored or sent; these are the defaults, shortened
+//!     allowed_keys: []    # the only attributes kept of spans and resources; empty: all
+//!     blocked_key_patterns: ["(?i)password|secret|token"]
+//!     blocked_values: ["[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+[.][A-Za-z]{2,}"]
+//!     masking_string: "[redacted]"
+//!     hash_function: hmac-sha256       # instead of the masking string, with hmac_key
 //! ```
 //!
 //! One id is one detector: listed in several pipelines, it is the same instance, so that traces and logs feed one
@@ -14,12 +24,18 @@
 //! passes unscored, with a count. A store that fails costs what would have been remembered, never telemetry.
 
 mod annotate;
+mod control;
 mod core;
+mod functions;
 mod model;
 mod outbox;
+mod redact;
+mod roster;
 mod state;
+mod traces;
+mod trial;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +44,7 @@ use self::{annotate::Annotate, core::Core};
 pub use self::{
     core::Totals,
     model::{Model, Seen},
+    redact::Redaction,
 };
 use crate::{
     config::{Check, Rate, Report},
@@ -38,6 +55,8 @@ use crate::{
     },
 };
 
+/// Each is some 10 KB, and as many may be in memory.
+const MOST_STORED: u32 = 10_000;
 /// Requests with more items than this are scored off the I/O threads: they would hold one for half a millisecond.
 const MANY_ITEMS: usize = 500;
 
@@ -51,6 +70,40 @@ pub struct Config {
     pub annotate: Annotated,
     /// Id of the extension that keeps state.
     pub state: Option<String>,
+    /// What becomes of alerts.
+    pub mode: Mode,
+    /// What is kept of incidents.
+    pub incidents: Kept,
+    /// What is masked before anything is stored or sent.
+    pub redaction: Redaction,
+}
+
+/// What becomes of alerts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are sent.
+    #[default]
+    Active,
+    /// They are kept for a report, and nobody hears of them: a trial.
+    Observe,
+}
+
+/// How much is kept of incidents, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kept {
+    /// A resolved incident is forgotten so long after its last change.
+    #[serde(with = "crate::config::DurationText")]
+    pub retention: Duration,
+    /// Incidents kept; beyond, those that changed longest ago go, resolved ones first.
+    pub max_stored: u32,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { retention: Duration::from_hours(90 * 24), max_stored: 1000 }
+    }
 }
 
 /// Which records of scored invocations carry annotations.
@@ -68,7 +121,14 @@ pub enum Annotated {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { budget: Rate::weekly(1.0), annotate: Annotated::default(), state: None }
+        Self {
+            budget: Rate::weekly(1.0),
+            annotate: Annotated::default(),
+            state: None,
+            mode: Mode::default(),
+            incidents: Kept::default(),
+            redaction: Redaction::default(),
+        }
     }
 }
 
@@ -77,6 +137,16 @@ impl Check for Config {
         if self.budget.per_day() <= 0.0 {
             report.error("budget", "must be more than 0").hint("1/week suits most; 1/day while you get to know it");
         }
+        if self.mode == Mode::Observe && self.state.is_none() {
+            report.error("mode", "`observe` needs `state`").hint("what would have been told is kept beside it");
+        }
+        if self.incidents.retention.is_zero() {
+            report.error("incidents.retention", "must be more than 0");
+        }
+        if !(1..=MOST_STORED).contains(&self.incidents.max_stored) {
+            report.error("incidents.max_stored", format!("must be between 1 and {MOST_STORED}"));
+        }
+        report.within("redaction", &self.redaction);
     }
 }
 

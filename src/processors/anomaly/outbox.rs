@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 
+use super::trial::Trial;
 use crate::{
     otlp::Signal,
     pipeline::{
@@ -29,6 +30,8 @@ enum Item {
 pub struct Outbox {
     items: mpsc::Sender<Item>,
     to: Arc<ArcSwapOption<Outputs>>,
+    /// Where alerts are kept instead, while nobody is to hear of them.
+    trial: Arc<ArcSwapOption<Trial>>,
     dropped: Counter,
     component: String,
 }
@@ -38,9 +41,9 @@ impl Outbox {
     pub fn new(context: &Context, dropped: Counter) -> Self {
         let component = &context.component;
         let (items, queue) = mpsc::channel(WAITING);
-        let to = Arc::new(ArcSwapOption::empty());
-        tokio::spawn(context.watch(carry(queue, to.clone(), dropped.clone(), component.clone())));
-        Self { items, to, dropped, component: component.clone() }
+        let (to, trial) = (Arc::new(ArcSwapOption::empty()), Arc::new(ArcSwapOption::empty()));
+        tokio::spawn(context.watch(carry(queue, to.clone(), trial.clone(), dropped.clone(), component.clone())));
+        Self { items, to, trial, dropped, component: component.clone() }
     }
 
     /// Where alerts go from now on.
@@ -48,10 +51,16 @@ impl Outbox {
         self.to.store(Some(Arc::new(outputs)));
     }
 
+    /// Has alerts kept by `trial` from now on; sends them again if there is none.
+    pub fn observe(&self, trial: Option<Arc<Trial>>) {
+        self.trial.store(trial);
+    }
+
     /// Puts alerts in. When the queue is full they are lost, and that is said.
     pub fn put(&self, alerts: Batch) {
         let count = alerts.items as u64;
-        if destination(&self.to).is_some() && self.items.try_send(Item::Alerts(alerts)).is_err() {
+        let wanted = self.trial.load().is_some() || destination(&self.to).is_some();
+        if wanted && self.items.try_send(Item::Alerts(alerts)).is_err() {
             self.dropped.add(count);
             tracing::error!(component = self.component, count, "alerts dropped: too many wait for their destination");
         }
@@ -74,12 +83,16 @@ fn destination(to: &ArcSwapOption<Outputs>) -> Option<Next> {
 async fn carry(
     mut queue: mpsc::Receiver<Item>,
     to: Arc<ArcSwapOption<Outputs>>,
+    trial: Arc<ArcSwapOption<Trial>>,
     dropped: Counter,
     component: String,
 ) -> Result<(), String> {
     while let Some(item) = queue.recv().await {
         match item {
-            Item::Alerts(alerts) => deliver(alerts, &to, &dropped, &component).await,
+            Item::Alerts(alerts) => match trial.load_full() {
+                Some(trial) => trial.keep(alerts, &dropped).await,
+                None => deliver(alerts, &to, &dropped, &component).await,
+            },
             Item::Flushed(done) => {
                 let _ = done.send(());
             }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Config, Model};
 use crate::{
-    incidents::Incidents,
+    incidents::{
+        Incidents,
+        desk::{self, Desk},
+    },
     otlp::hex,
     pipeline::component::{Context, StartError},
     store::{Store, StoreError},
@@ -20,7 +23,16 @@ pub struct State {
     component: String,
     /// Records that are not on disk yet, kept until a save succeeds.
     unsaved: tokio::sync::Mutex<BTreeMap<String, Vec<u8>>>,
+    unsaved_for_people: tokio::sync::Mutex<Unsaved>,
 }
+
+/// By namespace and key; nothing for what is to be forgotten.
+type Unsaved = BTreeMap<String, BTreeMap<String, Option<Vec<u8>>>>;
+
+/// What is kept for people stands beside the model, each kind in a namespace of its own: messages of the control API.
+const INCIDENTS_KEPT: &str = "incidents";
+const VERDICTS_KEPT: &str = "verdicts";
+const FUNCTIONS_KEPT: &str = "functions";
 
 impl State {
     /// The place `config` asks for, if it asks for one.
@@ -35,6 +47,7 @@ impl State {
             namespace: context.id.clone(),
             component: context.component.clone(),
             unsaved: tokio::sync::Mutex::default(),
+            unsaved_for_people: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -62,6 +75,47 @@ impl State {
             tracing::info!(component, functions = detector.functions(), "goes on with what was learned before");
         }
         Ok(())
+    }
+
+    /// Gives back what is kept for people. A damaged record is left out and said.
+    pub fn load_for_people(&self, model: &mut Model, desk: &mut Desk) -> Result<(), StoreError> {
+        let mut damaged = 0_u64;
+        for (kind, kept) in [(desk::Kind::Incident, INCIDENTS_KEPT), (desk::Kind::Verdict, VERDICTS_KEPT)] {
+            self.store.iterate(&self.beside(kept), |_, value| damaged += u64::from(!desk.restore(kind, value)))?;
+        }
+        self.store.iterate(&self.beside(FUNCTIONS_KEPT), |key, value| {
+            damaged += u64::from(!model.roster.restore(key, value));
+        })?;
+        if damaged > 0 {
+            tracing::warn!(component = self.component, damaged, "saved incidents, verdicts or names are damaged");
+        }
+        Ok(())
+    }
+
+    /// Writes what has changed for people, and whatever an earlier call could not.
+    pub async fn save_for_people(
+        &self,
+        records: Vec<desk::Record>,
+        functions: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        let mut unsaved = self.unsaved_for_people.lock().await;
+        for desk::Record { kind, key, value } in records {
+            let kept = if kind == desk::Kind::Incident { INCIDENTS_KEPT } else { VERDICTS_KEPT };
+            unsaved.entry(self.beside(kept)).or_default().insert(key, value);
+        }
+        for (key, value) in functions {
+            unsaved.entry(self.beside(FUNCTIONS_KEPT)).or_default().insert(key, Some(value));
+        }
+        for (namespace, records) in unsaved.iter_mut() {
+            let (at, all) = (namespace.clone(), records.clone().into_iter().collect::<Vec<_>>());
+            self.store.run(move |store| store.apply(&at, &all)).await?;
+            records.clear();
+        }
+        Ok(())
+    }
+
+    fn beside(&self, kept: &str) -> String {
+        format!("{} {kept}", self.namespace)
     }
 
     /// What has changed since the last call.

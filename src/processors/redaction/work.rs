@@ -76,7 +76,7 @@ impl Redactor {
     }
 
     /// The text with what is blocked masked; nothing if nothing is.
-    fn masked(&self, text: &str) -> Option<String> {
+    pub fn masked(&self, text: &str) -> Option<String> {
         let mut out = Cow::Borrowed(text);
         for pattern in &self.blocked_values {
             if let Cow::Owned(masked) = self.mask.parts(&out, pattern) {

@@ -1,10 +1,14 @@
-"""Checks the bodies that the `datadog` exporter sent against the models of Datadog's own Python client."""
+"""Checks what the `datadog` exporter sent, and the examples, against the models of Datadog's own Python client."""
 
 import json
+import pathlib
+import re
 import sys
 
 from datadog_api_client import Configuration
 from datadog_api_client.model_utils import validate_and_convert_types
+from datadog_api_client.v1.model.dashboard import Dashboard
+from datadog_api_client.v1.model.monitor import Monitor
 from datadog_api_client.v2.model.event_create_request_payload import EventCreateRequestPayload
 from datadog_api_client.v2.model.http_log import HTTPLog
 from datadog_api_client.v2.model.metric_payload import MetricPayload
@@ -18,6 +22,26 @@ def check(body, model):
     return made
 
 
+def check_examples(folder, bodies):
+    """The dashboard and the monitors are what the client would send, and ask for what the exporter sends."""
+    text = {name: (folder / f"{name}.json").read_text(encoding="utf-8") for name in ("dashboard", "monitors")}
+    check(json.loads(text["dashboard"]), Dashboard)
+    monitors = json.loads(text["monitors"])
+    for monitor in monitors:
+        check(monitor, Monitor)
+    sent = {series["metric"] for body in bodies["series"] for series in body["series"]}
+    asked = {name for every in text.values() for name in re.findall(r"(?:sum|max|min|avg):([a-z_.]+)\{", every)}
+    assert asked and asked <= sent, f"nobody sends {asked - sent}"
+    facets = {f"@sekisho.incident.{name}" for log in bodies["logs"] for name in one(log)["sekisho"]["incident"]}
+    wanted = set(re.findall(r"(@sekisho\.incident\.[a-z_]+)", "".join(text.values())))
+    assert wanted and wanted <= facets, f"no log says {wanted - facets}"
+    print(f"a dashboard and {len(monitors)} monitors are what the client would send; they ask for {sorted(asked)}")
+
+
+def one(log):
+    return log[0] if isinstance(log, list) else log
+
+
 def main():
     bodies = json.load(open(sys.argv[1], encoding="utf-8"))
     models = {"events": EventCreateRequestPayload, "logs": HTTPLog, "series": MetricPayload}
@@ -26,6 +50,7 @@ def main():
         for body in bodies[kind]:
             check(body, model)
         print(f"{len(bodies[kind])} {kind} are what the client would send")
+    check_examples(pathlib.Path(sys.argv[2]), bodies)
     # The check itself: a body that is wrong must not pass.
     wrong = json.loads(json.dumps(bodies["events"][0]))
     wrong["data"]["attributes"]["attributes"]["status"] = "loud"

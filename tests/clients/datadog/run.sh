@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the datadog exporter sends, held against the models of Datadog's own Python client.
+# What the datadog exporter sends, and config-examples/datadog, held against the models of Datadog's own Python client.
 #
 #   tests/clients/datadog/run.sh
 
@@ -9,4 +9,4 @@ here=$(cd "$(dirname "$0")" && pwd)
 need python3 cargo
 python_with "$here/requirements.txt"
 (cd "$here" && DATADOG_BODIES="$work/bodies.json" cargo test --quiet --locked --lib -- exporters::tests::datadog)
-"$python" "$here/check.py" "$work/bodies.json"
+"$python" "$here/check.py" "$work/bodies.json" "$here/../../../config-examples/datadog"
