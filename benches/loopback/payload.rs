@@ -12,7 +12,7 @@ use sekisho::{
         view::raw_key_value,
         wire::{Fields, Value, put_bytes},
     },
-    testbed::{Airline, DEFAULT_START, Options},
+    testbed::{DEFAULT_START, Options, Simulation},
 };
 
 /// gRPC's flag and length before each message.
@@ -77,7 +77,7 @@ pub struct Pool {
 impl Pool {
     /// Makes what can be made beforehand: `compressed` requests if they are to be compressed.
     pub fn new(signal: Signal, encoding: Encoding, compressed: usize) -> Self {
-        let airline = Airline::new(Options { days: 2, scale: SCALE, ..Options::default() });
+        let airline = Simulation::new(Options { days: 2, scale: SCALE, ..Options::default() });
         let templates = airline
             .filter(|post| post.batch.signal == signal && post.batch.items >= FULL)
             .take(TEMPLATES)
@@ -213,7 +213,8 @@ impl Find<'_> {
 
 /// Some days of the same airline's spans, a thousand a request: what a detector has learned from before.
 pub fn history() -> Vec<Payload> {
-    let airline = Airline::new(Options { days: HISTORY_DAYS + 1, scale: HISTORY_SCALE, seed: 7, ..Options::default() });
+    let airline =
+        Simulation::new(Options { days: HISTORY_DAYS + 1, scale: HISTORY_SCALE, seed: 7, ..Options::default() });
     let posts = airline.take_while(|post| post.at < NOW).filter(|post| post.batch.signal == Signal::Traces);
     let mut payloads = Vec::new();
     let (mut body, mut items) = (Vec::new(), 0);

@@ -20,7 +20,7 @@ mod fleet;
 mod function;
 mod instances;
 mod keys;
-mod magnitude;
+pub(crate) mod magnitude;
 mod monitor;
 mod order;
 mod portrait;

@@ -121,7 +121,7 @@ pub struct Invocation<'a> {
 }
 
 /// Puts invocations together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Assembler {
     settings: Settings,
     counters: Counters,

@@ -53,7 +53,7 @@ pub struct Counters {
 }
 
 /// All open incidents.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Incidents {
     pub(super) settings: Settings,
     /// By a number that grows, so that iteration is in order of opening.

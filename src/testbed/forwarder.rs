@@ -23,19 +23,20 @@ const MOST: usize = 1000;
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.11.0";
 
 /// Items that finished, by the window they finished in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Forwarder {
     windows: BTreeMap<u64, Window>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Window {
     spans: Pile,
     logs: Pile,
+    platform: Pile,
 }
 
 /// Encoded items one after the other.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pile {
     bytes: Vec<u8>,
     pieces: Vec<Piece>,
@@ -80,6 +81,13 @@ impl Forwarder {
         Place { pile, instance }
     }
 
+    /// A place for what the platform says of one run.
+    pub fn platform<'a>(&'a mut self, at: Nanos, instance: &'a Arc<Instance>) -> Place<'a> {
+        let pile = &mut self.windows.entry(at / WINDOW).or_default().platform;
+        pile.run += 1;
+        Place { pile, instance }
+    }
+
     /// When the oldest window is posted.
     pub fn due(&self) -> Option<Nanos> {
         self.windows.keys().next().map(|window| (window + 1) * WINDOW)
@@ -89,9 +97,14 @@ impl Forwarder {
     pub fn post(&mut self, posted: &mut VecDeque<Delivery>) {
         let Some((window, content)) = self.windows.pop_first() else { return };
         let at = (window + 1) * WINDOW;
-        for (signal, pile) in [(Signal::Traces, content.spans), (Signal::Logs, content.logs)] {
+        let piles = [
+            (Signal::Traces, content.spans, false),
+            (Signal::Logs, content.logs, false),
+            (Signal::Logs, content.platform, true),
+        ];
+        for (signal, pile, platform) in piles {
             for pieces in pile.posts() {
-                posted.push_back(Delivery { at, batch: batch(signal, &pile.bytes, pieces) });
+                posted.push_back(Delivery { at, batch: batch(signal, &pile.bytes, pieces, platform) });
             }
         }
     }
@@ -111,13 +124,13 @@ impl Pile {
     }
 }
 
-fn batch(signal: Signal, bytes: &[u8], mut pieces: Vec<Piece>) -> Batch {
+fn batch(signal: Signal, bytes: &[u8], mut pieces: Vec<Piece>, platform: bool) -> Batch {
     pieces.sort_by_key(|piece| (piece.instance.number, piece.scope));
     let mut body = Vec::with_capacity(bytes.len() + 1024 * pieces.len().min(64));
     for of_instance in pieces.chunk_by(|one, next| one.instance.number == next.instance.number) {
         let Some(Piece { instance, .. }) = of_instance.first() else { continue };
         nested(&mut body, field::RESOURCES, 2, |out| {
-            put_bytes(out, field::RESOURCE, &instance.resource);
+            put_bytes(out, field::RESOURCE, if platform { &instance.platform } else { &instance.resource });
             for of_scope in of_instance.chunk_by(|one, next| one.scope == next.scope) {
                 nested(out, field::SCOPES, 2, |out| scope(out, signal, instance, bytes, of_scope));
             }

@@ -1,44 +1,10 @@
-//! How many travellers come: a curve over the day, one over the week, and days that are busier than others.
+//! How many people come: a curve over the day, one over the week, and days that are busier than others.
 
 use super::{
     benign::{DAY, HOUR},
     rng::Rng,
 };
 use crate::detect::observation::Nanos;
-
-/// What a traveller comes for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Journey {
-    /// To look for a flight.
-    Search,
-    /// To book one.
-    Book,
-    /// To see their points.
-    Points,
-}
-
-impl Journey {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Search, Self::Book, Self::Points];
-
-    /// How many on a usual day at scale 1.
-    const fn a_day(self) -> f64 {
-        match self {
-            Self::Search => 6_500.0,
-            Self::Book => 2_000.0,
-            Self::Points => 2_400.0,
-        }
-    }
-
-    /// Spans each brings, to its last compensation; for estimates.
-    const fn spans(self) -> f64 {
-        match self {
-            Self::Search => 3.9,
-            Self::Book => 24.2,
-            Self::Points => 3.0,
-        }
-    }
-}
 
 /// Traffic by hour of the day, UTC; its mean is 1.
 const HOURS: [f64; 24] = [
@@ -63,14 +29,9 @@ impl Load {
         Self { seed, scale }
     }
 
-    /// Journeys expected in a minute at `at`, flash crowds aside.
-    pub fn a_minute(&self, journey: Journey, at: Nanos) -> f64 {
-        journey.a_day() / 1440.0 * self.scale * self.level(at)
-    }
-
-    /// Spans expected in the hour that begins at `at`, flash crowds aside.
-    pub fn spans_an_hour(&self, at: Nanos) -> f64 {
-        Journey::ALL.map(|journey| self.a_minute(journey, at + HOUR / 2) * 60.0 * journey.spans()).iter().sum()
+    /// Arrivals expected in a minute at `at` where there are `a_day` on a usual day at scale 1, crowds aside.
+    pub fn a_minute(&self, a_day: f64, at: Nanos) -> f64 {
+        a_day / 1440.0 * self.scale * self.level(at)
     }
 
     fn level(&self, at: Nanos) -> f64 {

@@ -10,7 +10,15 @@ use prost::Message;
 use super::*;
 use crate::otlp::check::check;
 
-const SMALL: Options = Options { seed: 7, days: 2, scale: 0.2, start: DEFAULT_START };
+const SMALL: Options = Options {
+    seed: 7,
+    days: 2,
+    scale: 0.2,
+    start: DEFAULT_START,
+    applications: &[&applications::airline::AIRLINE],
+    story: Story::Demo,
+    sources: Sources::NONE,
+};
 
 /// A span with the function it came from.
 struct Seen {
@@ -28,9 +36,13 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     }
 }
 
-fn spans(airline: &mut Airline) -> Vec<Seen> {
+fn spans(simulation: &mut Simulation) -> Vec<Seen> {
+    spans_of(&mut simulation.by_ref())
+}
+
+fn spans_of(deliveries: &mut dyn Iterator<Item = Delivery>) -> Vec<Seen> {
     let mut seen = Vec::new();
-    for delivery in airline.by_ref().filter(|delivery| delivery.batch.signal == Signal::Traces) {
+    for delivery in deliveries.filter(|delivery| delivery.batch.signal == Signal::Traces) {
         let request = ExportTraceServiceRequest::decode(delivery.batch.body).unwrap();
         for resource_spans in request.resource_spans {
             let resource = resource_spans.resource.unwrap().attributes;
@@ -55,7 +67,7 @@ fn invocation(seen: &Seen) -> Option<&str> {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    let all = |seed| Airline::new(Options { seed, ..SMALL }).map(|d| (d.at, d.batch.body)).collect::<Vec<_>>();
+    let all = |seed| Simulation::new(Options { seed, ..SMALL }).map(|d| (d.at, d.batch.body)).collect::<Vec<_>>();
     let first = all(7);
     assert!(first == all(7));
     assert!(first != all(8));
@@ -65,7 +77,7 @@ fn the_same_seed_gives_the_same_bytes() {
 fn every_batch_is_valid_small_and_in_order() {
     let mut last = 0;
     let mut logs = 0;
-    for Delivery { at, batch } in Airline::new(Options { scale: 60.0, days: 1, ..SMALL }).take(6_000) {
+    for Delivery { at, batch } in Simulation::new(Options { scale: 60.0, days: 1, ..SMALL }).take(6_000) {
         assert_eq!(check(batch.signal, &batch.body), Ok(batch.items));
         assert!((1..=1000).contains(&batch.items));
         assert!(at >= last);
@@ -84,8 +96,8 @@ fn every_batch_is_valid_small_and_in_order() {
 
 #[test]
 fn spans_belong_together() {
-    let mut airline = Airline::new(SMALL);
-    let seen = spans(&mut airline);
+    let mut simulation = Simulation::new(SMALL);
+    let seen = spans(&mut simulation);
     let by_id: HashMap<&[u8], &Seen> = seen.iter().map(|s| (s.span.span_id.as_slice(), s)).collect();
     assert_eq!(by_id.len(), seen.len(), "span ids are unique");
     let handlers = seen.iter().filter_map(invocation).count();
@@ -112,16 +124,135 @@ fn spans_belong_together() {
     }
     assert!(functions_of_trace.values().any(|functions| functions.len() == 6), "a whole booking is one trace");
     let functions: HashSet<_> = seen.iter().map(|s| s.function.as_str()).collect();
-    assert_eq!(functions.len(), airline.functions());
+    assert_eq!(functions.len(), simulation.functions());
+}
+
+/// All three applications with everything that is heard of them.
+const ACCOUNT: Options = Options {
+    seed: 5,
+    days: 1,
+    scale: 0.02,
+    start: DEFAULT_START,
+    applications: applications::ALL,
+    story: Story::Everyday,
+    sources: Sources::ALL,
+};
+
+fn log_records(batch: &Batch) -> Vec<opentelemetry_proto::tonic::logs::v1::LogRecord> {
+    let request = ExportLogsServiceRequest::decode(batch.body.clone()).unwrap();
+    let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+    scopes.flat_map(|scope| scope.log_records).collect()
+}
+
+#[test]
+fn every_source_gives_what_it_gives_and_the_same_seed_the_same() {
+    let all = || Simulation::new(ACCOUNT).map(|d| (d.at, d.batch.body)).collect::<Vec<_>>();
+    assert!(all() == all());
+    let mut simulation = Simulation::new(ACCOUNT);
+    let (mut handlers, mut reports, mut invocations, mut trail) = (HashSet::new(), HashSet::new(), 0, HashSet::new());
+    let (mut own_calls, mut functions) = (HashSet::new(), HashSet::new());
+    for delivery in simulation.by_ref() {
+        assert_eq!(check(delivery.batch.signal, &delivery.batch.body), Ok(delivery.batch.items));
+        match delivery.batch.signal {
+            Signal::Traces => {
+                let mut one = [delivery].into_iter();
+                for seen in spans_of(&mut one) {
+                    functions.insert(seen.function.clone());
+                    handlers.extend(invocation(&seen).map(str::to_owned));
+                    own_calls.extend(text(&seen.span.attributes, "aws.request_id").map(str::to_owned));
+                }
+            }
+            Signal::Logs => {
+                for record in log_records(&delivery.batch) {
+                    if text(&record.attributes, "type") == Some("platform.report") {
+                        reports.extend(text(&record.attributes, "faas.invocation_id").map(str::to_owned));
+                    }
+                    if text(&record.attributes, "aws.cloudtrail.event_id").is_some() {
+                        assert!(delivery.at > record.time_unix_nano + MINUTE, "the audit log is late");
+                        trail.extend(text(&record.attributes, "aws.request_id").map(str::to_owned));
+                    }
+                }
+            }
+            Signal::Metrics => invocations += summed(&delivery.batch, "amazonaws.com/AWS/Lambda/Invocations"),
+        }
+    }
+    for function in ["search-flights", "vod-catalogue", "order-manager"] {
+        assert!(functions.contains(function), "{function} is not among {functions:?}");
+    }
+    assert!(handlers.len() > 500, "{}", handlers.len());
+    assert_eq!(handlers, reports, "the platform reports each invocation");
+    assert_eq!(invocations, handlers.len(), "and the metrics count it");
+    let joined = own_calls.intersection(&trail).count();
+    assert!(joined > own_calls.len() * 9 / 10, "{joined} of {} calls are in the audit log", own_calls.len());
+}
+
+/// The sum of a metric's summaries.
+fn summed(batch: &Batch, name: &str) -> usize {
+    use opentelemetry_proto::tonic::{collector::metrics::v1::ExportMetricsServiceRequest, metrics::v1::metric::Data};
+    let request = ExportMetricsServiceRequest::decode(batch.body.clone()).unwrap();
+    let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+    let metrics = scopes.flat_map(|scope| scope.metrics).filter(|metric| metric.name == name);
+    let points = metrics.flat_map(|metric| match metric.data {
+        Some(Data::Summary(summary)) => summary.data_points,
+        other => panic!("{other:?}"),
+    });
+    points.map(|point| point.sum as usize).sum()
+}
+
+#[test]
+fn a_clone_goes_its_own_way_from_where_it_was_made() {
+    let mut simulation = Simulation::new(ACCOUNT);
+    let noon = ACCOUNT.start + 12 * HOUR;
+    while simulation.next_before(noon).is_some() {}
+    let later = noon + 50 * MINUTE;
+    let go_on = |mut simulation: Simulation| {
+        let rest: Vec<_> = std::iter::from_fn(|| simulation.next_before(later)).map(|d| (d.at, d.batch.body)).collect();
+        (rest, simulation)
+    };
+    let (quiet, _) = go_on(simulation.clone());
+    assert!(quiet.len() > 50 && quiet.iter().all(|(at, _)| *at >= noon));
+    assert!(quiet == go_on(simulation.clone()).0);
+    let behaviours = attacks::catalogue::all();
+    let stage = &applications::airline::AIRLINE.stages[0];
+    for behaviour in behaviours {
+        let campaign = behaviour.campaign(stage, attacks::catalogue::Intensity::Loud);
+        let mut attacked = simulation.clone();
+        attacked.attack(campaign, noon + 10 * MINUTE);
+        let (loud, attacked) = go_on(attacked);
+        assert!(loud != quiet, "{}", behaviour.id);
+        let attack = &attacked.truth().attacks[0];
+        assert!(
+            !attack.invocations.is_empty() || !attack.loot.is_empty() || behaviour.id.starts_with("A34"),
+            "{attack:?}"
+        );
+    }
+}
+
+#[test]
+fn scenarios_are_there_and_leave_no_attack() {
+    let mut simulation = Simulation::new(Options { days: 1, ..ACCOUNT });
+    while simulation.next_before(simulation.end()).is_some() {}
+    let day = simulation.end();
+    for scenario in scenarios::ALL {
+        let mut other = simulation.clone();
+        other.disturb(scenario.on(applications::ALL, day, &mut Rng::new(1)));
+        other.extend(day + DAY);
+        // The night and the morning will do here.
+        let until = day + 10 * HOUR;
+        assert!(std::iter::from_fn(|| other.next_before(until)).count() > 50, "{}", scenario.id);
+        assert!(other.truth().attacks.is_empty());
+        let named = other.truth().benign.iter().any(|benign| benign.id == scenario.id);
+        assert!(named || scenario.id == "quiet-day", "{}", scenario.id);
+    }
 }
 
 #[test]
 fn volume_is_as_announced() {
     for scale in [0.2, 1.0] {
-        let mut airline = Airline::new(Options { days: 4, scale, ..SMALL });
-        let expected = airline.spans_expected();
+        let mut simulation = Simulation::new(Options { days: 4, scale, ..SMALL });
+        let expected = simulation.spans_expected();
         let (mut count, mut bytes) = (0, 0);
-        for batch in airline.by_ref().map(|delivery| delivery.batch).filter(|batch| batch.signal == Signal::Traces) {
+        for batch in simulation.by_ref().map(|delivery| delivery.batch).filter(|batch| batch.signal == Signal::Traces) {
             count += batch.items;
             bytes += batch.body.len();
         }
@@ -134,11 +265,11 @@ fn volume_is_as_announced() {
 
 #[test]
 fn days_and_crowds_show_in_the_traffic() {
-    let mut airline = Airline::new(Options { days: 3, ..SMALL });
-    let crowd = *airline.truth().benign.iter().find(|benign| benign.id == "flash-crowd").unwrap();
+    let mut simulation = Simulation::new(Options { days: 3, ..SMALL });
+    let crowd = *simulation.truth().benign.iter().find(|benign| benign.id == "flash-crowd").unwrap();
     let mut by_hour = [0.0; 24];
     let (mut within, mut before) = (0.0, 0.0);
-    for delivery in airline.by_ref().filter(|delivery| delivery.batch.signal == Signal::Traces) {
+    for delivery in simulation.by_ref().filter(|delivery| delivery.batch.signal == Signal::Traces) {
         let items = delivery.batch.items as f64;
         if (crowd.from..crowd.to).contains(&delivery.at) {
             within += items;
@@ -151,14 +282,14 @@ fn days_and_crowds_show_in_the_traffic() {
     }
     let (night, day) = (by_hour[2..5].iter().sum::<f64>(), by_hour[9..12].iter().sum::<f64>());
     assert!((6.0..12.0).contains(&(day / night)), "{day} by day, {night} by night");
-    assert!((7.0..13.0).contains(&(within / before)), "{within} in the crowd, {before} before");
+    assert!((6.0..16.0).contains(&(within / before)), "{within} in the crowd, {before} before");
 }
 
 #[test]
 fn what_is_benign_is_there() {
-    let mut airline = Airline::new(Options { days: 7, scale: 0.5, ..SMALL });
-    let seen = spans(&mut airline);
-    let benign = |id| airline.truth().benign.iter().find(|benign| benign.id == id).unwrap();
+    let mut simulation = Simulation::new(Options { days: 7, scale: 0.5, ..SMALL });
+    let seen = spans(&mut simulation);
+    let benign = |id| simulation.truth().benign.iter().find(|benign| benign.id == id).unwrap();
     let failed = |s: &Seen| s.span.status.as_ref().unwrap().message.contains("ProvisionedThroughputExceeded");
     let outages = [benign("dynamodb-throttling-1"), benign("dynamodb-throttling-2")];
     for outage in outages {
@@ -182,9 +313,9 @@ fn what_is_benign_is_there() {
 /// For each attack a mark by which its spans are told, and how many invocations it has.
 #[test]
 fn every_attack_is_in_the_stream() {
-    let mut airline = Airline::new(SMALL);
-    let planned = airline.truth().clone();
-    let seen = spans(&mut airline);
+    let mut simulation = Simulation::new(SMALL);
+    let planned = simulation.truth().clone();
+    let seen = spans(&mut simulation);
     let handlers: HashMap<&str, &Seen> = seen.iter().filter_map(|s| Some((invocation(s)?, s))).collect();
     let children = |handler: &Seen| {
         let of = |s: &&Seen| s.span.parent_span_id == handler.span.span_id && invocation(s).is_none();
@@ -203,7 +334,7 @@ fn every_attack_is_in_the_stream() {
         ("destruction", 1, "Delete", 3),
         ("stealthy-read", 1, "loyalty", 1),
     ];
-    let truth = airline.truth();
+    let truth = simulation.truth();
     assert_eq!(truth.attacks.len(), table.len());
     for ((attack, plan), (id, invocations, mark, times)) in truth.attacks.iter().zip(&planned.attacks).zip(table) {
         assert_eq!((attack.id, attack.invocations.len()), (id, invocations));

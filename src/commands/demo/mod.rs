@@ -32,7 +32,7 @@ use crate::{
     otlp::Signal,
     pipeline::{Next, Outcome},
     telemetry,
-    testbed::{Airline, Delivery, Options, Truth},
+    testbed::{Delivery, Options, Simulation, Truth},
 };
 
 /// Batches made ahead of the gateway.
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = Options { seed: arguments.seed, days: arguments.days, scale: arguments.scale, ..Options::default() };
     // Before the minute's work, not after it.
     let mut file = arguments.report.as_deref().map(create).transpose()?;
-    let airline = Airline::new(options);
+    let airline = Simulation::new(options);
     let function_days = airline.functions() as f64 * f64::from(options.days);
     let screen = Arc::new(Screen::new(options.start, options.days));
     screen.print(&opening(&airline, options.days));
@@ -114,7 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Plays everything into `client`, one batch after the other, so that equal options give equal verdicts.
-async fn play(airline: Airline, client: Next, screen: &Screen) -> Result<(Sent, Truth), Failure> {
+async fn play(airline: Simulation, client: Next, screen: &Screen) -> Result<(Sent, Truth), Failure> {
     let (deliveries, mut next) = mpsc::channel(AHEAD);
     let making = tokio::task::spawn_blocking(move || make(airline, &deliveries));
     let (mut sent, begun) = (Sent::default(), Instant::now());
@@ -136,7 +136,7 @@ async fn play(airline: Airline, client: Next, screen: &Screen) -> Result<(Sent, 
 }
 
 /// Makes deliveries until there are no more or nobody wants them.
-fn make(mut airline: Airline, deliveries: &mpsc::Sender<Delivery>) -> Truth {
+fn make(mut airline: Simulation, deliveries: &mpsc::Sender<Delivery>) -> Truth {
     for delivery in airline.by_ref() {
         if deliveries.blocking_send(delivery).is_err() {
             break;
@@ -145,7 +145,7 @@ fn make(mut airline: Airline, deliveries: &mpsc::Sender<Delivery>) -> Truth {
     airline.truth().clone()
 }
 
-fn opening(airline: &Airline, days: u32) -> String {
+fn opening(airline: &Simulation, days: u32) -> String {
     let truth = airline.truth();
     format!(
         "Playing {days} days of an airline's booking system into a real gateway: {} functions, about {} spans,\n\

@@ -97,8 +97,9 @@ mod tests {
             begins,
             ends,
             invocations: invocations.iter().map(|id| (*id).to_owned()).collect(),
-            description: "",
-            signs: &[],
+            description: String::new(),
+            signs: Vec::new(),
+            loot: Vec::new(),
         };
         Truth {
             attacks: vec![

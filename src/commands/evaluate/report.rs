@@ -1,80 +1,93 @@
-//! What all trials come to, as JSON and as a table. Rates carry their 95 % intervals; misses are published.
-
-use std::fmt::Write as _;
+//! What all fleets come to. Every rate carries its 95 % interval; misses are published.
 
 use serde::Serialize;
 
 use super::{
+    Plan,
+    fleet::{Kept, Outcome, STATES},
     interval::{poisson, wilson},
-    trial::{Kept, STATES, Trial},
+    tables::{self, Cell, Explained, Goal, Kind, Robust, Total},
 };
 
 /// Everything there is to say.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    /// Whether this is about what was set aside.
+    pub r#final: bool,
     /// Fleets simulated, by seeds from `first_seed` on.
     pub runs: u64,
     /// The first fleet's.
     pub first_seed: u64,
-    /// Of each fleet.
+    /// Ordinary days of each.
     pub days: u32,
-    /// Spans judged.
-    pub spans: u64,
+    /// Traffic, as a multiple of the usual.
+    pub scale: f64,
+    /// Functions of each.
+    pub functions: usize,
+    /// Spans, log records and metric points judged.
+    pub items: u64,
     /// False pages accepted a week, for a whole fleet.
     pub budget_per_week: f64,
-    /// In the order of the testbed.
-    pub attacks: Vec<AttackRate>,
-    /// False pages by the state of the promise, and in all.
+    /// What was aimed at, and what came of it.
+    pub goals: Vec<Goal>,
+    /// By behaviour and intensity.
+    pub attacks: Vec<Cell>,
+    /// By family and in all.
+    pub totals: Vec<Total>,
+    /// Seconds of event time from the first malicious act to the first page or queue entry: median, and nine in ten.
+    pub seconds_to_detect: [Option<f64>; 2],
+    /// How often the first evidence, or one of the first three, names what was done.
+    pub explained: Explained,
+    /// Which kinds of evidence came first.
+    pub evidence: Vec<Kind>,
+    /// The same attacks under difficulties.
+    pub robustness: Vec<Robust>,
+    /// False pages on ordinary days by the state of the promise, in all, and over all days.
     pub false_pages: Vec<FalsePages>,
-    /// False pages while something benign was going on, over all runs.
-    pub benign: Vec<BenignPages>,
+    /// False pages by benign scenario.
+    pub scenarios: Vec<ScenarioPages>,
     /// What went wrong: what each false page said, and the attacks nobody would have heard of.
     pub misses: Vec<Miss>,
-    /// Seconds of event time from the first malicious act to the page or queue entry: median, and nine in ten.
-    pub seconds_to_detect: [Option<f64>; 2],
-}
-
-/// How often one attack was noticed.
-#[derive(Debug, Serialize)]
-pub struct AttackRate {
-    /// As the testbed calls it.
-    pub id: String,
-    /// Times it was tried.
-    pub trials: u64,
-    /// Times it became a page.
-    pub pages: u64,
-    /// 95 % interval of that share (Wilson).
-    pub page_interval: [f64; 2],
-    /// Times it became a page or reached the queue.
-    pub noticed: u64,
-    /// 95 % interval of that share (Wilson).
-    pub noticed_interval: [f64; 2],
-    /// Of those noticed, how often the headline names what was done.
-    pub explained: u64,
 }
 
 /// False pages of some fleet-days.
 #[derive(Debug, Serialize)]
 pub struct FalsePages {
-    /// `learning`, `active`, `suspended`, or `all`.
+    /// `learning`, `active`, `suspended`, `ordinary days`, or `all days`.
     pub promise: String,
     /// Fleet-days.
     pub fleet_days: f64,
+    /// Function-days.
+    pub function_days: f64,
     /// False pages.
     pub pages: u64,
-    /// A week.
+    /// A week of a fleet.
     pub per_week: f64,
     /// 95 % interval of that rate (exact Poisson).
     pub per_week_interval: [f64; 2],
+    /// A function-day.
+    pub per_function_day: f64,
 }
 
-/// False pages during one kind of benign disturbance.
+/// False pages in one benign scenario.
 #[derive(Debug, Serialize)]
-pub struct BenignPages {
+pub struct ScenarioPages {
     /// As the testbed calls it.
     pub id: String,
-    /// Over all runs.
-    pub false_pages: u64,
+    /// Whether the promise need not hold.
+    pub regime_change: bool,
+    /// Days of it.
+    pub days: u64,
+    /// False pages.
+    pub pages: u64,
+    /// A day.
+    pub per_day: f64,
+    /// 95 % interval of that rate (exact Poisson).
+    pub per_day_interval: [f64; 2],
+    /// Days on which the promise was suspended.
+    pub suspended: u64,
+    /// Whether the budget is within the interval or above it.
+    pub within_budget: bool,
 }
 
 /// One thing that went wrong.
@@ -82,37 +95,39 @@ pub struct BenignPages {
 pub struct Miss {
     /// Of the fleet.
     pub seed: u64,
-    /// `false page` or `unnoticed`.
-    pub kind: &'static str,
+    /// `false page`, a scenario's name, or `unnoticed`.
+    pub kind: String,
     /// What the page said, or which attack it was.
     pub what: String,
 }
 
 impl Report {
-    /// Of `trials`.
-    pub fn of(trials: &[Trial], first_seed: u64, days: u32, budget_per_week: f64) -> Self {
-        let mut kept = [Kept::default(); 3];
-        for (sum, one) in trials.iter().flat_map(|trial| trial.by_promise.iter().enumerate()) {
-            if let Some(kept) = kept.get_mut(sum) {
-                kept.days += one.days;
-                kept.pages += one.pages;
-            }
-        }
-        let all =
-            Kept { days: kept.iter().map(|kept| kept.days).sum(), pages: kept.iter().map(|kept| kept.pages).sum() };
-        let named = STATES.iter().zip(kept).chain([(&"all", all)]);
-        Self {
-            runs: trials.len() as u64,
+    /// Of `outcomes`.
+    pub fn of(outcomes: &[Outcome], plan: &Plan, first_seed: u64) -> Self {
+        let functions = outcomes.first().map_or(0, |outcome| outcome.functions);
+        let attacks = tables::cells(outcomes);
+        let mut report = Self {
+            r#final: plan.last,
+            runs: outcomes.len() as u64,
             first_seed,
-            days,
-            spans: trials.iter().map(|trial| trial.spans).sum(),
-            budget_per_week,
-            attacks: attacks(trials),
-            false_pages: named.map(|(state, kept)| false_pages(state, kept)).collect(),
-            benign: benign(trials),
-            misses: misses(trials),
-            seconds_to_detect: seconds_to_detect(trials),
-        }
+            days: plan.days,
+            scale: plan.scale,
+            functions,
+            items: outcomes.iter().map(|outcome| outcome.items).sum(),
+            budget_per_week: plan.budget_per_day * 7.0,
+            goals: Vec::new(),
+            totals: tables::totals(outcomes),
+            seconds_to_detect: tables::seconds(outcomes),
+            explained: tables::explained(outcomes),
+            evidence: tables::evidence(outcomes),
+            robustness: tables::robustness(outcomes),
+            false_pages: false_pages(outcomes, functions),
+            scenarios: scenarios(outcomes, plan),
+            misses: misses(outcomes),
+            attacks,
+        };
+        report.goals = tables::goals(&report);
+        report
     }
 
     /// The report as a file's content.
@@ -121,118 +136,112 @@ impl Report {
         text.push('\n');
         text
     }
-
-    /// The report for people.
-    pub fn to_table(&self) -> String {
-        let mut out = String::new();
-        let _ = writeln!(
-            out,
-            "{:<20} {:>6}  {:<20} {:<20} cause named",
-            "attack", "trials", "page (95 %)", "page or queue"
-        );
-        for attack in &self.attacks {
-            let _ = writeln!(
-                out,
-                "{:<20} {:>6}  {:<20} {:<20} {}",
-                attack.id,
-                attack.trials,
-                share(attack.pages, attack.trials, attack.page_interval),
-                share(attack.noticed, attack.trials, attack.noticed_interval),
-                if attack.noticed == 0 { "-".to_owned() } else { percent(attack.explained, attack.noticed) },
-            );
-        }
-        let [median, most] = self.seconds_to_detect.map(|s| s.map_or("-".to_owned(), |s| format!("{s:.1} s")));
-        let _ = writeln!(out, "\nnoticed after: median {median}, nine in ten within {most}\n");
-        let _ = writeln!(out, "{:<12} {:>10} {:>12} {:>9}  95 %", "promise", "fleet-days", "false pages", "a week");
-        for row in &self.false_pages {
-            let [low, high] = row.per_week_interval;
-            let _ = writeln!(
-                out,
-                "{:<12} {:>10.1} {:>12} {:>9.2}  {low:.2} to {high:.2}",
-                row.promise, row.fleet_days, row.pages, row.per_week
-            );
-        }
-        let _ = writeln!(out, "the budget is {} a week\n", self.budget_per_week);
-        for benign in &self.benign {
-            let _ = writeln!(out, "{:<24} {} false pages in {} runs", benign.id, benign.false_pages, self.runs);
-        }
-        out
-    }
 }
 
-fn attacks(trials: &[Trial]) -> Vec<AttackRate> {
-    let mut rates: Vec<AttackRate> = Vec::new();
-    for (found, attack) in trials.iter().flat_map(|trial| trial.score.attacks.iter().zip(&trial.attacks)) {
-        let index = rates.iter().position(|rate| rate.id == found.id).unwrap_or_else(|| {
-            rates.push(AttackRate {
-                id: found.id.clone(),
-                trials: 0,
-                pages: 0,
-                page_interval: [0.0; 2],
-                noticed: 0,
-                noticed_interval: [0.0; 2],
-                explained: 0,
-            });
-            rates.len() - 1
-        });
-        let Some(rate) = rates.get_mut(index) else { continue };
-        let named = |headline: &String| attack.signs.iter().any(|sign| headline.contains(sign));
-        rate.trials += 1;
-        rate.pages += u64::from(found.tier.as_deref() == Some("page"));
-        rate.noticed += u64::from(found.detected);
-        rate.explained += u64::from(found.headline.as_ref().is_some_and(named));
-    }
-    for rate in &mut rates {
-        rate.page_interval = wilson(rate.pages, rate.trials);
-        rate.noticed_interval = wilson(rate.noticed, rate.trials);
-    }
-    rates
-}
-
-fn false_pages(state: &str, kept: Kept) -> FalsePages {
-    let weekly = |count: f64| if kept.days > 0.0 { count / kept.days * 7.0 } else { 0.0 };
-    FalsePages {
-        promise: state.to_owned(),
-        fleet_days: kept.days,
-        pages: kept.pages,
-        per_week: weekly(kept.pages as f64),
-        per_week_interval: poisson(kept.pages).map(weekly),
-    }
-}
-
-fn benign(trials: &[Trial]) -> Vec<BenignPages> {
-    let mut sums: Vec<BenignPages> = Vec::new();
-    for judged in trials.iter().flat_map(|trial| &trial.score.benign) {
-        match sums.iter_mut().find(|sum| sum.id == judged.id) {
-            Some(sum) => sum.false_pages += judged.false_pages,
-            None => sums.push(BenignPages { id: judged.id.clone(), false_pages: judged.false_pages }),
+fn false_pages(outcomes: &[Outcome], functions: usize) -> Vec<FalsePages> {
+    let mut kept = [Kept::default(); 3];
+    for (sum, one) in outcomes.iter().flat_map(|outcome| outcome.ordinary.iter().enumerate()) {
+        if let Some(kept) = kept.get_mut(sum) {
+            kept.days += one.days;
+            kept.pages += one.pages;
         }
     }
-    sums
-}
-
-fn misses(trials: &[Trial]) -> Vec<Miss> {
-    let of_one = |trial: &Trial| {
-        let seed = trial.seed;
-        let pages = trial.false_headlines.iter().map(|what| Miss { seed, kind: "false page", what: what.clone() });
-        let unnoticed = trial.score.attacks.iter().filter(|attack| !attack.detected);
-        let unnoticed = unnoticed.map(|attack| Miss { seed, kind: "unnoticed", what: attack.id.clone() });
-        pages.chain(unnoticed).collect::<Vec<_>>()
+    let sum = |some: &[Kept]| Kept {
+        days: some.iter().map(|kept| kept.days).sum(),
+        pages: some.iter().map(|kept| kept.pages).sum(),
     };
-    trials.iter().flat_map(of_one).collect()
+    let lived = || outcomes.iter().flat_map(|outcome| &outcome.scenarios);
+    let scenarios = Kept { days: lived().count() as f64, pages: lived().map(|lived| lived.pages.len() as u64).sum() };
+    let ordinary = sum(&kept);
+    let named = STATES.iter().copied().zip(kept);
+    let named = named.chain([("ordinary days", ordinary), ("all days", sum(&[ordinary, scenarios]))]);
+    named
+        .map(|(promise, Kept { days, pages })| {
+            let weekly = |count: f64| if days > 0.0 { count / days * 7.0 } else { 0.0 };
+            let function_days = days * functions as f64;
+            FalsePages {
+                promise: promise.to_owned(),
+                fleet_days: days,
+                function_days,
+                pages,
+                per_week: weekly(pages as f64),
+                per_week_interval: poisson(pages).map(weekly),
+                per_function_day: if function_days > 0.0 { pages as f64 / function_days } else { 0.0 },
+            }
+        })
+        .collect()
 }
 
-fn seconds_to_detect(trials: &[Trial]) -> [Option<f64>; 2] {
-    let found = trials.iter().flat_map(|trial| &trial.score.attacks);
-    let mut seconds: Vec<f64> = found.filter_map(|attack| attack.seconds_to_detect).collect();
-    seconds.sort_by(f64::total_cmp);
-    [0.5, 0.9].map(|quantile| seconds.get((seconds.len() as f64 * quantile) as usize).copied())
+fn scenarios(outcomes: &[Outcome], plan: &Plan) -> Vec<ScenarioPages> {
+    let of = |id: &'static str| {
+        outcomes.iter().flat_map(|outcome| &outcome.scenarios).filter(move |lived| lived.scenario.id == id)
+    };
+    plan.scenarios
+        .iter()
+        .map(|scenario| {
+            let days = of(scenario.id).count() as u64;
+            let pages = of(scenario.id).map(|lived| lived.pages.len() as u64).sum();
+            let daily = |count: f64| if days > 0 { count / days as f64 } else { 0.0 };
+            let interval = poisson(pages).map(daily);
+            ScenarioPages {
+                id: scenario.id.to_owned(),
+                regime_change: scenario.regime_change,
+                days,
+                pages,
+                per_day: daily(pages as f64),
+                per_day_interval: interval,
+                suspended: of(scenario.id).filter(|lived| lived.suspended).count() as u64,
+                within_budget: interval[0] <= plan.budget_per_day,
+            }
+        })
+        .collect()
 }
 
-fn percent(some: u64, all: u64) -> String {
-    format!("{:.0} %", 100.0 * some as f64 / all.max(1) as f64)
+fn misses(outcomes: &[Outcome]) -> Vec<Miss> {
+    let mut misses = Vec::new();
+    for outcome in outcomes {
+        let seed = outcome.seed;
+        let mut put = |kind: &str, what: String| misses.push(Miss { seed, kind: kind.to_owned(), what });
+        for headline in &outcome.false_pages {
+            put("false page", headline.clone());
+        }
+        for lived in &outcome.scenarios {
+            for headline in &lived.pages {
+                put(lived.scenario.id, headline.clone());
+            }
+        }
+        for tried in outcome.attacks.iter().filter(|tried| !tried.noticed.queued) {
+            let (intensity, variant) = (tried.intensity.name(), tried.variant.name());
+            put("unnoticed", format!("{} {intensity} {variant}", tried.behaviour.id));
+        }
+    }
+    misses
 }
 
-fn share(some: u64, all: u64, [low, high]: [f64; 2]) -> String {
-    format!("{} ({:.0}-{:.0})", percent(some, all), 100.0 * low, 100.0 * high)
+/// A share and its interval.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Share {
+    /// How many.
+    pub hits: u64,
+    /// Of how many.
+    pub trials: u64,
+    /// 95 % interval (Wilson).
+    pub interval: [f64; 2],
+}
+
+impl Share {
+    /// Of those for which `hit` is true.
+    pub fn of(hits: impl Iterator<Item = bool>) -> Self {
+        let (mut some, mut all) = (0, 0);
+        for hit in hits {
+            some += u64::from(hit);
+            all += 1;
+        }
+        Self { hits: some, trials: all, interval: wilson(some, all) }
+    }
+
+    /// As a number; 0 where nothing was tried.
+    pub fn value(&self) -> f64 {
+        self.hits as f64 / self.trials.max(1) as f64
+    }
 }

@@ -44,7 +44,7 @@ pub(super) struct Flat<'f> {
 }
 
 /// Room for an observation, used again for the next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Press {
     touches: Vec<Touch<'static>>,
     steps: Vec<Step>,
@@ -268,7 +268,7 @@ enum Place {
 }
 
 /// A small set of hashes that is emptied in no time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Distinct {
     /// Hash, round in which it was put, position.
     slots: Vec<(u64, u32, u32)>,

@@ -9,7 +9,7 @@ use crate::faas::{
 };
 
 /// A version of a function.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Function {
     pub(super) hash: u64,
     pub(super) peers: u64,
@@ -37,7 +37,7 @@ impl Function {
 }
 
 /// All functions that were met lately.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Functions {
     secret: u64,
     known: Memory<Arc<Function>>,

@@ -69,7 +69,7 @@ impl Amounts {
 }
 
 /// An invocation that was emitted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Memo {
     pub(super) span: u64,
     pub(super) start: Nanos,
@@ -88,7 +88,7 @@ pub(super) struct GroupKey {
 }
 
 /// One function in one trace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) key: GroupKey,
     /// As its resource names it; a handler may know better.
@@ -132,7 +132,7 @@ struct Turn {
 }
 
 /// All groups.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Groups {
     by_key: HashMap<GroupKey, u32, RandomState>,
     slots: Vec<Group>,

@@ -27,7 +27,7 @@ const CLIENT: u8 = 3;
 const PRODUCER: u8 = 4;
 
 /// Room to work in, used again for the next request.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Room {
     /// Members of the group at hand, in start order.
     run: Vec<u32>,

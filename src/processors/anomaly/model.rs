@@ -30,7 +30,7 @@ const MOST_SIGHTINGS: usize = 256;
 const MOST_WANTED: usize = 8;
 
 /// The three that `faas`, `detect` and `incidents` contribute.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     pub(super) assembler: Assembler,
     pub(super) detector: Detector,
@@ -118,6 +118,20 @@ impl Model {
         self.look_up(&mut seen);
         self.close(now, &mut seen);
         seen
+    }
+
+    /// What it is after the gateway was started anew: what was learned and what is open was saved, what was being put
+    /// together was not.
+    #[must_use]
+    pub fn restarted(mut self) -> Self {
+        let mut model = Self::new(self.promise().budget_per_day);
+        self.detector.snapshot_dirty(&mut |key, value| {
+            // A record that was just written is not damaged.
+            let _ = model.detector.restore(key, value);
+        });
+        let saved = Incidents::restore(&self.incidents.snapshot(), incidents::Settings::default());
+        model.incidents = saved.unwrap_or(model.incidents);
+        model
     }
 
     /// What can be promised now.

@@ -27,7 +27,7 @@ const LONGEST: usize = 256;
 const MOST_TWIN_BYTES: usize = 8 << 20;
 
 /// One function.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Known {
     pub name: String,
     pub provider: String,
@@ -41,7 +41,7 @@ pub struct Known {
 }
 
 /// All functions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Roster {
     by_hash: HashMap<u64, Known>,
     /// Functions with ordinary invocations, those that got theirs longest ago first.

@@ -36,7 +36,7 @@ const LARGEST_TWIN: usize = 16 << 10;
 const STALE: Nanos = 3_600_000_000_000;
 
 /// The requests of late.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recent {
     bodies: VecDeque<Bytes>,
     bytes: usize,
