@@ -155,9 +155,10 @@ fn yaml(cell: &Cell, grpc: u16, http: u16, sink: u16) -> String {
         Path::Batch => vec![("batch", "{ timeout: 200ms, send_batch_size: 8192 }")],
         Path::Detect => vec![("faas", "{}"), ("anomaly", "{ annotate: all }")],
     };
-    let limit = cell.load.memory_limit_mib(cell.path).map(|mib| {
-        format!("{{ check_interval: 100ms, limit_mib: {mib}, spike_limit_mib: {} }}", mib / 4)
-    });
+    let limit = cell
+        .load
+        .memory_limit_mib(cell.path)
+        .map(|mib| format!("{{ check_interval: 100ms, limit_mib: {mib}, spike_limit_mib: {} }}", mib / 4));
     if let Some(limit) = &limit {
         processors.insert(0, ("memory_limiter", limit));
     }

@@ -5,6 +5,7 @@
 
 pub mod components;
 pub mod demo;
+pub mod doctor;
 pub mod evaluate;
 pub mod print_config;
 pub mod replay;
@@ -19,7 +20,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     config::{self, Problems, Style},
@@ -56,8 +57,20 @@ enum Command {
     Demo(demo::Arguments),
     /// Simulate many fleets and say how often attacks are noticed and how many pages are false, with intervals
     Evaluate(evaluate::Arguments),
+    /// Say which attacks recorded telemetry would show, and what to switch on to see more
+    Doctor(doctor::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
+}
+
+/// How a command's answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Where the configuration comes from.
@@ -101,6 +114,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::PrintConfig) => print_config::run(&cli.sources),
         Some(Command::Demo(arguments)) => demo::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
     };
     let (code, message) = match done {

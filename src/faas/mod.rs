@@ -3,11 +3,13 @@
 //! [`assembler::Assembler`] reads trace and log requests and tells what it saw of each invocation as a
 //! [`detect::observation::Observation`](crate::detect::observation::Observation). On the way [`names`] recognises
 //! attributes, [`identity`] says whose they are, [`template`], [`destination`] and [`statement`] take the ids out,
-//! [`keys`] turns a span into typed keys and [`verbs`] weighs them, [`intern`] remembers the result.
+//! [`keys`] turns a span into typed keys and [`verbs`] weighs them, [`intern`] remembers the result;
+//! [`coverage`] says what of an attack such telemetry would show.
 //!
 //! Everything is bounded, everything tolerates any bytes, and no name is ever built twice for the same telemetry.
 
 pub mod assembler;
+pub mod coverage;
 pub mod destination;
 pub mod identity;
 pub mod intern;
