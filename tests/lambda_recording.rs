@@ -61,3 +61,43 @@ fn the_changed_handler_is_paged_with_what_it_newly_touched() {
     assert_eq!(spans.matches("\"startTimeUnixNano\"").count(), 3734);
     assert!(spans.contains("anomaly.is_anomaly") && spans.contains("anomaly.reason"));
 }
+
+/// Scenario: the doctor looks at the same recording, then at one function, then at one that is not there.
+/// Guarantees: what the instrumentation tells and does not tell is counted; each attack that would not show comes with
+/// what it needs; a wrong name is refused.
+#[test]
+fn the_doctor_says_what_would_show_and_what_to_switch_on() {
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/lambda/recording.jsonl.zst");
+    let doctor = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        let output = command.arg("doctor").arg(&recording).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, json, said) = doctor(&["--output", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&report["functions"], &report["unattributed_records"]), (&2.into(), &0.into()));
+    let functions = |list: &str, name: &str| {
+        let all = report[list].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{list}: {name}"))["functions"].clone()
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("cues",    "destinations",                2),
+        ("cues",    "items returned",              1),
+        ("cues",    "records of called services",  0),
+        ("classes", "exfiltration to a new place", 2),
+        ("classes", "one call, more data",         1),
+        ("classes", "stolen credentials",          0),
+    ];
+    for (list, name, expected) in table {
+        assert_eq!(functions(list, name), expected, "{name}");
+    }
+    let (code, text, said) = doctor(&["--function", "collect-payment"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(text.contains("one call, more data needs items returned: have database clients tell counts"), "{text}");
+    assert!(!text.contains("reserve-seat"), "{text}");
+    let (code, _, said) = doctor(&["--function", "collect-paymnt"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no function of these recordings is called `collect-paymnt`"), "{said}");
+}

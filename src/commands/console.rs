@@ -2,12 +2,12 @@
 
 use std::{io::Write as _, path::PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use reqwest::{Certificate, Client, Method, Url};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Failure, runtime};
+use super::{Failure, Output, runtime};
 
 /// Where the token is, unless a file has it.
 const TOKEN: &str = "SEKISHO_TOKEN";
@@ -26,19 +26,9 @@ pub struct Server {
     /// Further authority that the server's certificate may be of, PEM
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// What to print
+    /// For people, or the API's own messages for programs
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
-}
-
-/// How answers are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// For programs: the API's own messages
-    Json,
 }
 
 /// Fields of a query; empty values are left out.

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 
 use super::{
-    Failure,
-    console::{Output, Server, print, print_json, table},
+    Failure, Output,
+    console::{Server, print, print_json, table},
 };
 use crate::{
     incidents::control::proto::{FunctionDetail, FunctionSummary, Key, ListFunctionsResponse, Tick},

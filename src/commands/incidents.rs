@@ -8,8 +8,8 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    Failure,
-    console::{Output, Server, print, print_json, table},
+    Failure, Output,
+    console::{Server, print, print_json, table},
 };
 use crate::{
     config::duration,

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod components;
 mod console;
 pub mod demo;
+pub mod doctor;
 pub mod evaluate;
 pub mod functions;
 pub mod incidents;
@@ -25,7 +26,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     config::{self, Problems, Style},
@@ -66,6 +67,8 @@ enum Command {
     Report(report::Arguments),
     /// Check the audit log of an escalation exporter
     Audit(audit::Arguments),
+    /// Say which attacks recorded telemetry would show, and what to switch on to see more
+    Doctor(doctor::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
     /// Show incidents of a running gateway
@@ -76,6 +79,16 @@ enum Command {
     Verdict(verdict::Arguments),
     /// List verdicts, with what exceptions have covered and hunts have found
     Verdicts(verdict::ListArguments),
+}
+
+/// How a command's answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Where the configuration comes from.
@@ -121,6 +134,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Audit(arguments)) => audit::run(&arguments),
+        Some(Command::Doctor(arguments)) => doctor::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
         Some(Command::Incidents(arguments)) => incidents::run(&arguments),
         Some(Command::Functions(arguments)) => functions::run(&arguments),

@@ -10,10 +10,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::{Failure, Output};
 use crate::{
     exporters::alert::{Alert, State, Tier},
     otlp::{self, Signal, time::rfc3339},
@@ -32,15 +32,9 @@ pub struct Arguments {
     /// Only what was said in so long a time, such as 14d
     #[arg(long, value_name = "TIME", value_parser = duration)]
     since: Option<Duration>,
-    /// `text` for people, `json` for programs
-    #[arg(long, value_name = "FORM", default_value = "text")]
+    /// For people, or for programs
+    #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// A number and `m`, `h`, `d` or `w`.

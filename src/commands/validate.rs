@@ -2,22 +2,16 @@
 
 use std::io::Write as _;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Failure, Sources};
+use super::{Failure, Output, Sources};
 
 /// How problems are told.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Arguments {
-    /// `text` for people, `json` for editors and CI
-    #[arg(long, value_name = "FORM", default_value = "text")]
+    /// For people, or for editors and CI
+    #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// Checks the configuration; prints what is odd about a good one.

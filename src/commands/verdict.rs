@@ -5,8 +5,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use clap::{Args, ValueEnum};
 
 use super::{
-    Failure,
-    console::{Output, Server, print, print_json, table},
+    Failure, Output,
+    console::{Server, print, print_json, table},
 };
 use crate::{
     config::duration,

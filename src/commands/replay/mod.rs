@@ -4,7 +4,7 @@
 //! configuration says, so that a replay of stored telemetry is a gateway's first day of learning. A batch that a
 //! destination refuses for now is offered again; nothing is skipped silently.
 
-mod recording;
+pub(super) mod recording;
 
 use std::{io::Write as _, path::PathBuf, time::Duration};
 

@@ -12,10 +12,11 @@ use crate::{
         self, KeySeen, Portrait,
         observation::{Family, Quantity},
     },
+    faas::coverage::{CLASSES, Coverage},
     incidents::{
         control::{
             Fault,
-            proto::{Bucket, Distribution, Edge, Epoch, FunctionDetail, FunctionRef, FunctionSummary, Key},
+            proto::{self, Bucket, Distribution, Edge, Epoch, FunctionDetail, FunctionRef, FunctionSummary, Key},
         },
         desk::function_id,
         text,
@@ -92,7 +93,7 @@ pub fn detail(model: &Model, hash: u64, open: &BTreeMap<String, String>) -> Opti
         edges: edges(model, hash, known, &portrait),
         distributions: portrait.distributions.iter().map(distribution).collect(),
         epochs,
-        coverage: Vec::new(),
+        coverage: coverage(&known.coverage),
         incidents: Vec::new(),
     })
 }
@@ -113,13 +114,23 @@ fn summary(hash: u64, known: &Known, portrait: &Portrait, open: &BTreeMap<String
         last_seen: portrait.last_seen,
         open_incident_id: open.get(&id).cloned().unwrap_or_default(),
         sparkline: known.ticks.iter().copied().collect(),
-        coverage_seen: 0,
-        coverage_all: 0,
+        coverage_seen: known.coverage.seen() as u32,
+        coverage_all: CLASSES.len() as u32,
         provider: text::shown(&known.provider, LONGEST),
         account: text::shown(&known.account, LONGEST),
         region: text::shown(&known.region, LONGEST),
         id,
     }
+}
+
+/// Kinds of attack, and what is missing to see them.
+fn coverage(known: &Coverage) -> Vec<proto::Coverage> {
+    let told = CLASSES.iter().map(|class| proto::Coverage {
+        attack_class: class.name.to_owned(),
+        seen: known.sees(class),
+        missing: known.lack(class),
+    });
+    told.collect()
 }
 
 fn key(seen: &KeySeen, portrait: &Portrait, redact: Option<&Redact>) -> Key {

@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::traces::Twins;
 use crate::{
     detect::{observation::Nanos, version_hash},
-    faas::assembler::Invocation,
+    faas::{assembler::Invocation, coverage::Coverage},
     incidents::control::proto::{Epoch, FunctionDetail, FunctionSummary, Tick},
     incidents::desk::function_id,
     otlp::{any_value::as_text, view},
@@ -37,6 +37,8 @@ pub struct Known {
     pub versions: VecDeque<String>,
     pub ticks: VecDeque<Tick>,
     pub twins: Twins,
+    /// What its telemetry tells; worked out anew after a start.
+    pub coverage: Coverage,
     dirty: bool,
 }
 
@@ -60,6 +62,7 @@ impl Roster {
             hashbrown::hash_map::Entry::Vacant(entry) => entry.insert(Known::new(invocation)),
         };
         known.note_version(seen.version);
+        known.coverage.observe(seen);
         if seen.complete {
             known.tick(seen.end, score);
         }

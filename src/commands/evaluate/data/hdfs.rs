@@ -7,7 +7,7 @@ use super::archive::unpack_text;
 use crate::{
     detect::{
         Detector, Settings,
-        observation::{Family, Key, Nanos, Observation, Quantity, Risk, Source, Step, Touch},
+        observation::{Channel, Family, Key, Nanos, Observation, Quantity, Risk, Source, Step, Touch},
     },
     faas::intern::stable_hash,
 };
@@ -102,6 +102,8 @@ fn observe(detector: &mut Detector, session: &Session, at: Nanos) -> f64 {
         peers: 0,
         version: "1",
         invocation_id: "session",
+        channel: Channel::Spans,
+        instance: 0,
         start: at,
         end: at,
         cold_start: false,
@@ -110,6 +112,7 @@ fn observe(detector: &mut Detector, session: &Session, at: Nanos) -> f64 {
         touches: &touches,
         steps: &steps,
         quantities: &quantities,
+        resources: &[],
     };
     detector.observe(&observation).score
 }
