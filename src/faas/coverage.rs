@@ -223,6 +223,23 @@ impl Coverage {
         }
     }
 
+    /// When each cue was last given; zero: never.
+    pub fn given(&self) -> impl Iterator<Item = (Cue, Nanos)> {
+        Cue::ALL.into_iter().zip(self.given)
+    }
+
+    /// Coverage as [`Self::given`] told it, by the cues' names; what has no name known here is left out.
+    pub fn restore<'a>(told: impl Iterator<Item = (&'a str, Nanos)>) -> Self {
+        let mut coverage = Self::default();
+        for (name, at) in told {
+            for (given, _) in coverage.given.iter_mut().zip(Cue::ALL).filter(|(_, cue)| cue.name() == name) {
+                *given = at;
+                coverage.latest = coverage.latest.max(at);
+            }
+        }
+        coverage
+    }
+
     /// Whether the cue is given.
     pub fn has(&self, cue: Cue) -> bool {
         let given = self.given.get(cue as usize).copied().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Model,
     redact::Redact,
-    roster::{Known, Roster},
+    roster::{Known, Roster, cues},
 };
 use crate::{
     detect::{
@@ -94,6 +94,7 @@ pub fn detail(model: &Model, hash: u64, open: &BTreeMap<String, String>) -> Opti
         distributions: portrait.distributions.iter().map(distribution).collect(),
         epochs,
         coverage: coverage(&known.coverage),
+        cues: cues(&known.coverage),
         incidents: Vec::new(),
     })
 }

@@ -10,7 +10,7 @@ use super::traces::Twins;
 use crate::{
     detect::{observation::Nanos, version_hash},
     faas::{assembler::Invocation, coverage::Coverage},
-    incidents::control::proto::{Epoch, FunctionDetail, FunctionSummary, Tick},
+    incidents::control::proto::{Cue, Epoch, FunctionDetail, FunctionSummary, Tick},
     incidents::desk::function_id,
     otlp::{any_value::as_text, view},
 };
@@ -37,7 +37,7 @@ pub struct Known {
     pub versions: VecDeque<String>,
     pub ticks: VecDeque<Tick>,
     pub twins: Twins,
-    /// What its telemetry tells; worked out anew after a start.
+    /// What its telemetry tells.
     pub coverage: Coverage,
     dirty: bool,
 }
@@ -115,7 +115,7 @@ impl Roster {
         let (Ok(hash), Ok(saved)) = (u64::from_str_radix(key, 16), FunctionDetail::decode(value)) else { return false };
         let Some(summary) = saved.summary else { return false };
         if self.by_hash.len() < MOST_FUNCTIONS {
-            self.by_hash.insert(hash, Known::load(summary, &saved.epochs));
+            self.by_hash.insert(hash, Known::load(summary, &saved.epochs, &saved.cues));
         }
         true
     }
@@ -190,10 +190,11 @@ impl Known {
             ..FunctionSummary::default()
         };
         let epochs = self.versions.iter().map(|version| Epoch { version: version.clone(), ..Epoch::default() });
-        FunctionDetail { summary: Some(summary), epochs: epochs.collect(), ..FunctionDetail::default() }
+        let cues = cues(&self.coverage);
+        FunctionDetail { summary: Some(summary), epochs: epochs.collect(), cues, ..FunctionDetail::default() }
     }
 
-    fn load(summary: FunctionSummary, epochs: &[Epoch]) -> Self {
+    fn load(summary: FunctionSummary, epochs: &[Epoch], cues: &[Cue]) -> Self {
         Self {
             name: cut(&summary.name),
             provider: cut(&summary.provider),
@@ -201,9 +202,15 @@ impl Known {
             region: cut(&summary.region),
             versions: epochs.iter().take(MOST_VERSIONS).map(|epoch| cut(&epoch.version)).collect(),
             ticks: summary.sparkline.into_iter().take(MOST_TICKS).collect(),
+            coverage: Coverage::restore(cues.iter().map(|cue| (cue.name.as_str(), cue.last_told))),
             ..Self::default()
         }
     }
+}
+
+/// What telemetry tells, in the API's words.
+pub fn cues(coverage: &Coverage) -> Vec<Cue> {
+    coverage.given().map(|(cue, last_told)| Cue { name: cue.name().to_owned(), last_told }).collect()
 }
 
 fn cut(text: &str) -> String {
