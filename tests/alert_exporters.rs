@@ -163,7 +163,11 @@ exporters:
     )
 }
 
-/// Half an hour after the recorded attack, more of it: another host, another table.
+const HALF_AN_HOUR: u64 = 1_800_000_000_000;
+/// Longer than an incident without news stays open.
+const DAYS: u64 = 2 * 86_400_000_000_000;
+
+/// Half an hour after the recorded attack, more of it: another host, another table. Then, days later, business as usual.
 fn second_wave(recording: &Path, into: &Path) {
     let packed = std::fs::read(recording).unwrap();
     let mut text = String::new();
@@ -173,32 +177,39 @@ fn second_wave(recording: &Path, into: &Path) {
         .map(|line| {
             let changed = line.replace("attacker.example", "second.example").replace("customers", "cards");
             let mut request: Value = serde_json::from_str(&changed).unwrap();
-            postpone(&mut request);
+            postpone(&mut request, HALF_AN_HOUR);
             request.to_string()
         })
         .collect();
     assert!(!later.is_empty());
-    std::fs::write(into, later.join("\n") + "\n").unwrap();
+    // One record alone would be taken for one with a wrong clock.
+    let usual = text.lines().rev().filter(|line| !line.contains("attacker.example")).take(10).map(|line| {
+        let mut request: Value = serde_json::from_str(line).unwrap();
+        postpone(&mut request, DAYS);
+        request.to_string()
+    });
+    let lines: Vec<String> = later.into_iter().chain(usual.collect::<Vec<_>>().into_iter().rev()).collect();
+    std::fs::write(into, lines.join("\n") + "\n").unwrap();
 }
 
-fn postpone(value: &mut Value) {
+fn postpone(value: &mut Value, by: u64) {
     match value {
         Value::Object(map) => {
             let invocation = map.get("key").is_some_and(|key| key == "faas.invocation_id");
             for (key, value) in map {
                 if key.ends_with("TimeUnixNano") || key == "timeUnixNano" {
                     let nanos: u64 = value.as_str().unwrap().parse().unwrap();
-                    *value = (nanos + 1_800_000_000_000).to_string().into();
+                    *value = (nanos + by).to_string().into();
                 } else if key == "traceId" {
                     *value = format!("ff{}", &value.as_str().unwrap()[2..]).into();
                 } else if invocation && key == "value" {
                     value["stringValue"] = format!("again-{}", value["stringValue"].as_str().unwrap()).into();
                 } else {
-                    postpone(value);
+                    postpone(value, by);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(postpone),
+        Value::Array(items) => items.iter_mut().for_each(|item| postpone(item, by)),
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Signed links: whoever holds one may look at one incident and give a verdict on it, for a while.
 
+use arc_swap::ArcSwapOption;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -11,6 +12,9 @@ const PURPOSE: &[u8] = b"sekisho incident link 1\0";
 /// Bytes of the expiry in a token, which the signature follows.
 const EXPIRY: usize = 8;
 
+/// The signer of now, shared by whoever makes links; empty while none are made.
+pub type Signing = ArcSwapOption<Signer>;
+
 /// Makes and checks links.
 #[derive(Clone)]
 pub struct Signer {
@@ -20,7 +24,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Its name among what components share.
+    /// The name of [`Signing`] among what components share.
     pub const NAME: &'static str = "incidents::link";
 
     /// Links begin with `public_url` and are good for `lifetime` nanoseconds. `None` for a key nobody can sign with.

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::door::Door;
 use crate::{
     config::{Check, Endpoint, Report, Secret},
-    incidents::link::Signer,
+    incidents::link::{Signer, Signing},
     pipeline::{
         Boxed,
         component::{Context, ExtensionConfig, Running, StartError},
@@ -142,10 +142,7 @@ impl Config {
 
     async fn listen(&self, context: &Context) -> Result<Serving, StartError> {
         let signer = self.signer().map(Arc::new);
-        match &signer {
-            Some(signer) => context.shared.put(Signer::NAME, signer.clone()),
-            None => context.shared.remove(Signer::NAME),
-        }
+        context.shared.get_or_default::<Signing>(Signer::NAME).store(signer.clone());
         let tls = self.tls.as_ref().map(|tls| tls.acceptor(&[b"h2", b"http/1.1"], context)).transpose()?;
         let secured = tls.is_some();
         let bound = context.listen("http", Place::Port(&self.endpoint.to_string())).await;

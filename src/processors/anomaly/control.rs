@@ -20,7 +20,6 @@ use crate::{
             },
         },
         desk::Desk,
-        escalation::answers::Answers,
         promise, proposals,
     },
     pipeline::health::State,
@@ -49,13 +48,13 @@ impl Control for Core {
                 Call::GetFunction(request) => Answer::Function(Box::new(self.function(&request.id)?)),
                 Call::GetFleet(_) => Answer::Fleet(Box::new(self.fleet())),
                 Call::ListProposals(request) => {
-                    let mut all = self.proposals().list();
+                    let mut all = self.proposals.list();
                     all.retain(|one| request.state.is_empty() || one.state == request.state);
                     let (proposals, next_page_token, total) = page(all, request.page_size, &request.page_token)?;
                     Answer::Proposals(ListProposalsResponse { proposals, next_page_token, total })
                 }
                 Call::Decide(request) => {
-                    let decided = self.proposals().decide(&request.id, request.approve, &request.author, &request.note);
+                    let decided = self.proposals.decide(&request.id, request.approve, &request.author, &request.note);
                     Answer::Proposal(Box::new(decided.map_err(|refused| match refused {
                         proposals::Refused::Unknown(_) => Fault::not_found(refused.to_string()),
                         proposals::Refused::NotNow(_) => Fault::conflict(refused.to_string()),
@@ -152,8 +151,7 @@ impl Core {
 
     /// Escalation need not call anybody any more, or has to again.
     fn answered(&self, verdict: &Verdict, kind: &str) {
-        let answers = self.shared.get_or_default::<Answers>(Answers::NAME);
-        answers.given(&verdict.incident_id, &verdict.author, kind);
+        self.answers.given(&verdict.incident_id, &verdict.author, kind);
     }
 
     async fn saved(&self, verdict: Verdict) -> Result<Verdict, Fault> {
@@ -190,7 +188,7 @@ impl Core {
 
     fn fleet(&self) -> Fleet {
         let problems = self.problems();
-        let (health, proposals) = (self.health_name(), self.proposals().list());
+        let (health, proposals) = (self.health_name(), self.proposals.list());
         let mind = self.mind();
         let desk = self.desk();
         let open = |tier: &str| {
@@ -265,10 +263,6 @@ impl Core {
             (_, true) => "degraded",
             _ => "ready",
         }
-    }
-
-    fn proposals(&self) -> Arc<proposals::Registry> {
-        self.shared.get_or_default(proposals::Registry::NAME)
     }
 
     fn linked(&self, incident: Incident) -> Incident {

@@ -26,12 +26,13 @@ use crate::{
         Change, ChangeKind, FunctionRef,
         control::{self, proto::Event},
         desk::{self, Desk},
-        link::Signer,
+        escalation::answers::Answers,
+        link::{Signer, Signing},
         promise, proposals, record,
     },
     pipeline::{
         Batch,
-        component::{Context, Outputs, Shared, StartError},
+        component::{Context, Outputs, StartError},
         health::Health,
     },
     store::StoreError,
@@ -58,7 +59,10 @@ pub struct Core {
     mind: Mutex<Mind>,
     pub(super) desk: Mutex<Desk>,
     pub(super) watchers: Watchers,
-    pub(super) shared: Shared,
+    // Not `Shared` itself: that holds this one.
+    pub(super) answers: Arc<Answers>,
+    pub(super) proposals: Arc<proposals::Registry>,
+    signing: Arc<Signing>,
     pub(super) health: Arc<Health>,
     /// Wall clock.
     pub(super) started: Nanos,
@@ -109,14 +113,12 @@ impl Core {
         context.shared.put(&context.component, core.clone());
         context.shared.put(&control::shared_name(&context.id), Arc::new(control::Shared(core.clone())));
         let watching = Arc::downgrade(&core);
-        context.shared.get_or_default::<proposals::Registry>(proposals::Registry::NAME).listen(Arc::new(
-            move |proposal| {
-                if let Some(core) = watching.upgrade() {
-                    let kind = "proposal".to_owned();
-                    core.watchers.tell(Event { kind, proposal: Some(proposal), ..Event::default() });
-                }
-            },
-        ));
+        core.proposals.listen(Arc::new(move |proposal| {
+            if let Some(core) = watching.upgrade() {
+                let kind = "proposal".to_owned();
+                core.watchers.tell(Event { kind, proposal: Some(proposal), ..Event::default() });
+            }
+        }));
         tokio::spawn(context.watch(keep_time(Arc::downgrade(&core), context.health())));
         Ok(core)
     }
@@ -154,7 +156,9 @@ impl Core {
             mind: Mutex::new(mind),
             desk: Mutex::new(desk),
             watchers: Watchers::new(),
-            shared: context.shared.clone(),
+            answers: context.shared.get_or_default(Answers::NAME),
+            proposals: context.shared.get_or_default(proposals::Registry::NAME),
+            signing: context.shared.get_or_default(Signer::NAME),
             health: context.health(),
             started: wall_clock(),
             outbox,
@@ -194,6 +198,13 @@ impl Core {
     fn advance(&self, now: Nanos) {
         let mut mind = self.mind();
         let seen = mind.model.advance(now);
+        self.tell(&mind, &seen);
+    }
+
+    /// Scores what still waits.
+    fn finish(&self) {
+        let mut mind = self.mind();
+        let seen = mind.model.finish();
         self.tell(&mind, &seen);
     }
 
@@ -279,7 +290,7 @@ impl Core {
 
     /// Makes links, if the console does.
     pub(super) fn signer(&self) -> Option<Arc<Signer>> {
-        self.shared.get::<Signer>(Signer::NAME)
+        self.signing.load_full()
     }
 
     /// Writes what is kept for people, if something has changed and there is a disk.
@@ -296,7 +307,7 @@ impl Core {
 
     /// Scores what is still open, hands on all alerts, saves what was learned.
     pub async fn drain(&self) {
-        self.advance(Nanos::MAX);
+        self.finish();
         self.outbox.flush().await;
         self.save().await;
     }

@@ -110,13 +110,26 @@ impl Model {
 
     /// Moves the clock on to `now`: closes invocations that stay unfinished, matures what was learned.
     pub fn advance(&mut self, now: Nanos) -> Seen {
+        let mut seen = self.settle(now);
+        self.close(now, &mut seen);
+        seen
+    }
+
+    /// Closes all invocations that wait. The clock does not go on: what is open stays open over a restart.
+    pub fn finish(&mut self) -> Seen {
+        let mut seen = self.settle(Nanos::MAX);
+        let watermark = self.assembler.watermark();
+        self.close(watermark, &mut seen);
+        seen
+    }
+
+    fn settle(&mut self, now: Nanos) -> Seen {
         let mut seen = Seen::default();
         let Self { assembler, detector, incidents, roster, redact, .. } = self;
         let annotated = Annotated::None;
         let mut bench = Bench { detector, incidents, roster, redact: redact.as_ref(), annotated, body: None };
         assembler.advance(now, &mut |invocation| bench.judge(&invocation, &mut seen));
         self.look_up(&mut seen);
-        self.close(now, &mut seen);
         seen
     }
 
