@@ -416,3 +416,52 @@ async fn hostile_requests_are_refused_with_a_reason() {
     let (code, _, said) = terminal(&gateway, &["incidents", "show", "inc-x"]).await;
     assert!(code == Some(1) && said.contains("there is no incident `inc-x`"), "{said}");
 }
+
+/// Scenario: an escalation proposes to take a function out of service; a person looks at it in the console and approves.
+/// Guarantees: nothing runs before; then the very command that was shown runs, once; nothing is decided twice; the audit
+/// log tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strong_action_runs_once_a_person_has_approved_it() {
+    let recording = Recording::read();
+    // What stands for the cloud's program writes down what it is told.
+    let programs = tempfile::tempdir().unwrap();
+    let (aws, told) = (programs.path().join("aws"), programs.path().join("told"));
+    std::fs::write(&aws, format!("#!/bin/sh\necho \"aws $*\" >> '{}'\n", told.display())).unwrap();
+    std::fs::set_permissions(&aws, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let escalation = "{storage: file_storage, playbooks: [{name: takeover, when: {tier: page}, \
+                      stages: [{stage: act, actions: [quarantine: {}]}]}]}";
+    let config = config("")
+        .replace("exporters: {file/alerts: {path: alerts.jsonl},", &format!("exporters: {{escalation: {escalation},"))
+        .replace("[file/alerts]", "[escalation]");
+    let gateway = Gateway::start_with(&config, &[("PATH", &path)]).await;
+    send(&gateway, &recording.usual).await;
+    send(&gateway, &recording.attack).await;
+
+    let proposal = eventually("it is proposed", async || {
+        let waiting = get(&gateway, "proposals?state=waiting").await;
+        (waiting["total"] == 1).then(|| waiting["proposals"][0].clone())
+    })
+    .await;
+    let command = proposal["command"].as_str().unwrap();
+    assert!(command.starts_with("aws lambda put-function-concurrency") && command.contains("reserve-seat"), "{command}");
+    let listed = incidents(&gateway, "open").await;
+    assert_eq!(proposal["incident_id"], listed[0]["id"]);
+    assert!(!told.exists(), "it ran before anybody said so");
+
+    let (id, yes) = (proposal["id"].as_str().unwrap(), json!({"approve": true, "author": "ann", "note": "seen"}));
+    let decided = post(&gateway, &format!("proposals/{id}/decide"), &yes).await;
+    assert_eq!((&decided["decided_by"], &decided["command"]), (&json!("ann"), &json!(command)));
+    eventually("it is executed", async || (get(&gateway, "proposals?state=executed").await["total"] == 1).then_some(()))
+        .await;
+    assert_eq!(std::fs::read_to_string(&told).unwrap().trim(), command);
+    let again = http().post(format!("{}/api/v1/proposals/{id}/decide", console(&gateway)));
+    let again = again.header("content-type", "application/json").body(yes.to_string()).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+
+    let directory = gateway.terminate().await;
+    let log = std::fs::read_to_string(directory.path().join("state/escalation.audit.jsonl")).unwrap();
+    assert!(log.contains("put-function-concurrency") && log.contains("ann"), "{log}");
+    let (code, said, _) = support::sekisho(&["audit", "verify", "state/escalation.audit.jsonl"], directory.path());
+    assert_eq!(code, Some(0), "{said}");
+}
