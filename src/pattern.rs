@@ -1,7 +1,7 @@
 //! Regular expressions as configurations for the Collector write them: Go's syntax, which differs from the `regex` crate's
 //! in what `\d`, `\w`, `\s` and `\b` match (ASCII only), in `\Q…\E`, and in what a bracket means inside brackets.
 
-use regex::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// What a compiled expression may take, bytes; the crate's own default, said here because a configuration meets it.
 const MAX_SIZE: usize = 10 << 20;
@@ -13,6 +13,13 @@ pub fn compile(expression: &str) -> Result<Regex, String> {
         // The crate draws a picture of several lines; its last line says what is wrong.
         other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     })
+}
+
+/// All of these at once, to ask in one pass whether any matches.
+pub fn any_of(expressions: &[Regex]) -> Result<RegexSet, String> {
+    let limit = MAX_SIZE.saturating_mul(expressions.len().max(1));
+    let built = RegexSetBuilder::new(expressions.iter().map(Regex::as_str)).size_limit(limit).build();
+    built.map_err(|error| format!("together: {error}"))
 }
 
 /// The same expression in the syntax of the `regex` crate.

@@ -444,7 +444,10 @@ async fn a_strong_action_runs_once_a_person_has_approved_it() {
     })
     .await;
     let command = proposal["command"].as_str().unwrap();
-    assert!(command.starts_with("aws lambda put-function-concurrency") && command.contains("reserve-seat"), "{command}");
+    assert!(
+        command.starts_with("aws lambda put-function-concurrency") && command.contains("reserve-seat"),
+        "{command}"
+    );
     let listed = incidents(&gateway, "open").await;
     assert_eq!(proposal["incident_id"], listed[0]["id"]);
     assert!(!told.exists(), "it ran before anybody said so");
@@ -452,8 +455,10 @@ async fn a_strong_action_runs_once_a_person_has_approved_it() {
     let (id, yes) = (proposal["id"].as_str().unwrap(), json!({"approve": true, "author": "ann", "note": "seen"}));
     let decided = post(&gateway, &format!("proposals/{id}/decide"), &yes).await;
     assert_eq!((&decided["decided_by"], &decided["command"]), (&json!("ann"), &json!(command)));
-    eventually("it is executed", async || (get(&gateway, "proposals?state=executed").await["total"] == 1).then_some(()))
-        .await;
+    eventually("it is executed", async || {
+        (get(&gateway, "proposals?state=executed").await["total"] == 1).then_some(())
+    })
+    .await;
     assert_eq!(std::fs::read_to_string(&told).unwrap().trim(), command);
     let again = http().post(format!("{}/api/v1/proposals/{id}/decide", console(&gateway)));
     let again = again.header("content-type", "application/json").body(yes.to_string()).send().await.unwrap();

@@ -161,12 +161,14 @@ impl Config {
     pub(super) fn redactor(&self) -> Result<Redactor, String> {
         let patterns =
             |texts: &[String]| texts.iter().map(|text| pattern::compile(text)).collect::<Result<Vec<Regex>, _>>();
+        let blocked_values = patterns(&self.blocked_values)?;
         Ok(Redactor {
             allowed: (!self.allow_all_keys).then(|| self.allowed_keys.iter().cloned().collect()),
             ignored: self.ignored_keys.iter().cloned().collect(),
             ignored_keys: patterns(&self.ignored_key_patterns)?,
             blocked_keys: patterns(&self.blocked_key_patterns)?,
-            blocked_values: patterns(&self.blocked_values)?,
+            any_blocked_value: pattern::any_of(&blocked_values)?,
+            blocked_values,
             allowed_values: patterns(&self.allowed_values)?,
             all_types: self.redact_all_types,
             mask: Mask::new(self.hash_function, &self.masking_string, self.hmac_key.expose())?,
