@@ -45,7 +45,8 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_headers, check_timeout, check_url, client, fetch, header_map},
+    answer,
+    client::{check_endpoint, check_headers, check_timeout, client, exchange, fetch, header_map},
     tls,
 };
 use crate::{
@@ -122,10 +123,7 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.endpoint.is_empty() {
-            report.error("endpoint", "is missing").hint("such as http://alertmanager:9093");
-        }
-        check_url("endpoint", &self.endpoint, report);
+        check_endpoint(&self.endpoint, "http://alertmanager:9093", &self.tls, report);
         if self.alertname.is_empty() {
             report.error("alertname", "must not be empty");
         }
@@ -146,8 +144,6 @@ impl Check for Config {
         check_links(&self.links, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        report.within("tls", &self.tls);
-        self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
@@ -322,10 +318,7 @@ impl Book {
     async fn post(&self, posts: &[Value]) -> Outcome {
         let body = Value::from(posts).to_string();
         let request = self.client.post(self.url.clone()).headers(self.headers.clone());
-        match fetch(request.header(http::header::CONTENT_TYPE, "application/json").body(body)).await {
-            Ok(answer) => answer.outcome(),
-            Err(away) => away,
-        }
+        exchange(request.header(http::header::CONTENT_TYPE, "application/json").body(body), answer::of_api).await
     }
 
     async fn resend_for_ever(self: Arc<Self>) {

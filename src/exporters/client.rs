@@ -104,6 +104,34 @@ pub fn check_url(key: &str, url: &str, report: &mut Report<'_>) {
     }
 }
 
+/// Says what is wrong with `endpoint`, without which an exporter cannot do, and with how it is trusted; `example` is for
+/// those who have given none.
+pub fn check_endpoint(url: &str, example: &str, tls: &tls::Config, report: &mut Report<'_>) {
+    if url.is_empty() {
+        report.error("endpoint", "is missing").hint(format!("such as {example}"));
+    }
+    check_url("endpoint", url, report);
+    report.within("tls", tls);
+    tls.check_scheme(url, report);
+}
+
+/// Says why a secret that goes into a header cannot be sent; `whence` is where to get one.
+pub fn check_secret(key: &str, secret: &Secret, whence: &str, report: &mut Report<'_>) {
+    if secret.is_empty() {
+        report.error(key, "is missing").hint(whence);
+    } else if HeaderValue::from_str(secret.expose()).is_err() {
+        report.error(key, "cannot be sent in a header");
+    }
+}
+
+/// A header with the secret of `key`, which no log shows.
+pub fn secret_header(key: &str, value: &str, context: &Context) -> Result<HeaderValue, StartError> {
+    let wrong = |_| context.error(format!("{key}: cannot be sent in a header"));
+    let mut value = HeaderValue::from_str(value).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// An HTTP client for one exporter; proxies are those the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
 pub fn client(tls: &tls::Config, timeout: Duration, context: &Context) -> Result<Client, StartError> {
     client_through("", tls, timeout, context)

@@ -42,7 +42,8 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_timeout, check_url, client, fetch},
+    answer,
+    client::{check_secret, check_timeout, check_url, client, exchange, secret_header},
     tls,
 };
 use crate::{
@@ -123,11 +124,7 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.api_key.is_empty() {
-            report.error("api_key", "is missing").hint("of the organisation; an application key is another thing");
-        } else if HeaderValue::from_str(self.api_key.expose()).is_err() {
-            report.error("api_key", "cannot be sent in a header");
-        }
+        check_secret("api_key", &self.api_key, "of the organisation; an application key is another thing", report);
         let host = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
         if self.site.is_empty() || !self.site.chars().all(host) {
             report.error("site", "is not a host name").hint("such as datadoghq.eu");
@@ -159,11 +156,8 @@ impl ExporterConfig for Config {
         };
         let site = &self.site;
         let events = format!("https://event-management-intake.{site}/api/v2/events");
-        let mut key = HeaderValue::from_str(self.api_key.expose())
-            .map_err(|_| context.error("api_key: cannot be sent in a header"))?;
-        key.set_sensitive(true);
         let headers = [
-            (HeaderName::from_static("dd-api-key"), key),
+            (HeaderName::from_static("dd-api-key"), secret_header("api_key", self.api_key.expose(), context)?),
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         ];
         let datadog = Datadog {
@@ -254,10 +248,7 @@ impl Datadog {
 
     async fn post(&self, url: &Url, body: &Value) -> Outcome {
         let request = self.client.post(url.clone()).headers(self.headers.clone()).body(body.to_string());
-        match fetch(request).await {
-            Ok(answer) => answer.outcome(),
-            Err(away) => away,
-        }
+        exchange(request, answer::of_api).await
     }
 
     fn event(&self, alert: &Alert) -> Value {

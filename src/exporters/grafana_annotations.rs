@@ -39,7 +39,7 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{Answer, check_timeout, check_url, client, fetch},
+    client::{Answer, check_endpoint, check_secret, check_timeout, client, fetch, secret_header},
     tls,
 };
 use crate::{
@@ -103,22 +103,13 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.endpoint.is_empty() {
-            report.error("endpoint", "is missing").hint("such as https://grafana.example.com");
-        }
-        check_url("endpoint", &self.endpoint, report);
-        if self.token.is_empty() {
-            report.error("token", "is missing").hint("of a service account that may create and write annotations");
-        } else if HeaderValue::from_str(self.token.expose()).is_err() {
-            report.error("token", "cannot be sent in a header");
-        }
+        check_endpoint(&self.endpoint, "https://grafana.example.com", &self.tls, report);
+        check_secret("token", &self.token, "of a service account that may create and write annotations", report);
         if self.panel_id != 0 && self.dashboard_uid.is_empty() {
             report.error("panel_id", "needs dashboard_uid: a panel is one of a dashboard");
         }
         check_links(&self.links, report);
         check_timeout(self.timeout, report);
-        report.within("tls", &self.tls);
-        self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
@@ -128,10 +119,8 @@ impl ExporterConfig for Config {
         let url = format!("{}/api/annotations", self.endpoint.trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|error| context.error(format!("endpoint: {error}")))?;
         let mut headers = HeaderMap::new();
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose()))
-            .map_err(|_| context.error("token: cannot be sent in a header"))?;
-        bearer.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, bearer);
+        let bearer = format!("Bearer {}", self.token.expose());
+        headers.insert(header::AUTHORIZATION, secret_header("token", &bearer, context)?);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let grafana = Grafana {
             client: client(&self.tls, self.timeout, context)?,

@@ -31,7 +31,8 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_headers, check_timeout, check_url, client, fetch, header_map},
+    answer,
+    client::{check_endpoint, check_headers, check_timeout, client, exchange, header_map},
     tls,
 };
 use crate::{
@@ -103,15 +104,10 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.endpoint.is_empty() {
-            report.error("endpoint", "is missing").hint("such as https://siem.example.com/ocsf");
-        }
-        check_url("endpoint", &self.endpoint, report);
+        check_endpoint(&self.endpoint, "https://siem.example.com/ocsf", &self.tls, report);
         check_links(&self.links, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        report.within("tls", &self.tls);
-        self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
@@ -162,10 +158,8 @@ impl Deliver for Ocsf {
                     lines
                 }),
             };
-            match fetch(self.client.post(self.url.clone()).headers(self.headers.clone()).body(body)).await {
-                Ok(answer) => answer.outcome(),
-                Err(away) => away,
-            }
+            let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+            exchange(request, answer::of_api).await
         })
     }
 }

@@ -36,7 +36,7 @@ use tokio::task::JoinSet;
 use self::encode::Requests;
 use super::{
     answer,
-    client::{check_headers, check_timeout, check_url, client, exchange, header_map},
+    client::{check_endpoint, check_headers, check_timeout, client, exchange, header_map},
     prometheus::{
         Switch, check_labels,
         translate::{Labels, Translation},
@@ -145,14 +145,9 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.endpoint.is_empty() {
-            report.error("endpoint", "is missing").hint("such as https://mimir.example.com/api/v1/push");
-        }
-        check_url("endpoint", &self.endpoint, report);
+        check_endpoint(&self.endpoint, "https://mimir.example.com/api/v1/push", &self.tls, report);
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
-        report.within("tls", &self.tls);
-        self.tls.check_scheme(&self.endpoint, report);
         check_labels("external_labels", &self.external_labels, report);
         if self.max_batch_size_bytes < LEAST_BATCH {
             report.error("max_batch_size_bytes", format!("must be at least {LEAST_BATCH}"));

@@ -32,7 +32,8 @@ use super::{
         send::{Deliver, Terms, check_sending, in_order, patient, sending},
         text,
     },
-    client::{check_timeout, check_url, client, fetch},
+    answer,
+    client::{check_endpoint, check_secret, check_timeout, client, exchange, secret_header},
     tls,
 };
 use crate::{
@@ -94,18 +95,9 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.endpoint.is_empty() {
-            report.error("endpoint", "is missing").hint("such as https://splunk.example.com:8088");
-        }
-        check_url("endpoint", &self.endpoint, report);
-        if self.token.is_empty() {
-            report.error("token", "is missing").hint("of an input of the HTTP Event Collector");
-        } else if HeaderValue::from_str(self.token.expose()).is_err() {
-            report.error("token", "cannot be sent in a header");
-        }
+        check_endpoint(&self.endpoint, "https://splunk.example.com:8088", &self.tls, report);
+        check_secret("token", &self.token, "of an input of the HTTP Event Collector", report);
         check_timeout(self.timeout, report);
-        report.within("tls", &self.tls);
-        self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
@@ -113,11 +105,9 @@ impl Check for Config {
 impl ExporterConfig for Config {
     fn build(&self, context: &Context) -> Result<Next, StartError> {
         let url = format!("{}/services/collector/event", self.endpoint.trim_end_matches('/'));
-        let mut authorization = HeaderValue::from_str(&format!("Splunk {}", self.token.expose()))
-            .map_err(|_| context.error("token: cannot be sent in a header"))?;
-        authorization.set_sensitive(true);
+        let authorization = format!("Splunk {}", self.token.expose());
         let headers = [
-            (header::AUTHORIZATION, authorization),
+            (header::AUTHORIZATION, secret_header("token", &authorization, context)?),
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         ];
         let splunk = Splunk {
@@ -153,10 +143,8 @@ impl Deliver for Splunk {
         Box::pin(async move {
             // Objects one after the other, as the collector wants several: not an array.
             let body: String = alerts.iter().map(|alert| self.event(alert).to_string()).collect();
-            match fetch(self.client.post(self.url.clone()).headers(self.headers.clone()).body(body)).await {
-                Ok(answer) => answer.outcome(),
-                Err(away) => away,
-            }
+            let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+            exchange(request, answer::of_api).await
         })
     }
 }

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::{
     super::{
-        client::{check_timeout, check_url, client, fetch},
+        answer,
+        client::{check_timeout, check_url, client, exchange},
         tls,
     },
     Alert, Tier,
@@ -124,10 +125,8 @@ impl Deliver for Chat {
             let Some(alert) = alerts.first() else { return Outcome::Accepted };
             let body = (self.message)(alert, self.announced.turn(alert), &self.links).to_string();
             let request = self.client.post(self.url.clone());
-            let outcome = match fetch(request.header(http::header::CONTENT_TYPE, "application/json").body(body)).await {
-                Ok(answer) => answer.outcome(),
-                Err(away) => away,
-            };
+            let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+            let outcome = exchange(request, answer::of_api).await;
             if outcome == Outcome::Accepted {
                 self.announced.told(alert);
             }

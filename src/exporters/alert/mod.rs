@@ -150,14 +150,7 @@ impl Alert {
     }
 
     fn read(record: &[u8], resource: &Map<String, Value>) -> Option<Self> {
-        let (mut incident, mut attributes) = (Map::new(), Map::new());
-        let log = LogRecord::scan(record, |key, value| {
-            let key = String::from_utf8_lossy(key);
-            match key.strip_prefix(INCIDENT) {
-                Some(name) => incident.insert(name.to_owned(), plain(value)),
-                None => attributes.insert(key.into_owned(), plain(value)),
-            };
-        });
+        let (log, incident, attributes) = parts(record);
         let id = text_in(&incident, "id");
         if log.event_name != EVENT_NAME.as_bytes() || id.is_empty() {
             return None;
@@ -226,6 +219,19 @@ impl Evidence {
             source: text_in(row, "source"),
         }
     }
+}
+
+/// A log record, what its attributes say of the incident (without `sekisho.incident.`), and its other attributes.
+pub fn parts(record: &[u8]) -> (LogRecord<'_>, Map<String, Value>, Map<String, Value>) {
+    let (mut incident, mut attributes) = (Map::new(), Map::new());
+    let log = LogRecord::scan(record, |key, value| {
+        let key = String::from_utf8_lossy(key);
+        match key.strip_prefix(INCIDENT) {
+            Some(name) => incident.insert(name.to_owned(), plain(value)),
+            None => attributes.insert(key.into_owned(), plain(value)),
+        };
+    });
+    (log, incident, attributes)
 }
 
 fn text_in(map: &Map<String, Value>, key: &str) -> String {

@@ -47,19 +47,17 @@ use super::{
     alert::{
         Alert, Tier,
         links::{Links, check_links, links},
-        object, plain,
+        object, parts, plain,
         send::{check_sending, in_chunks, in_order, patient},
         text,
     },
-    client::{check_auth, check_headers, check_timeout, check_url, client, fetch, header_map},
+    answer,
+    client::{check_auth, check_endpoint, check_headers, check_timeout, client, exchange, header_map},
     tls,
 };
 use crate::{
     config::{Check, Report, Secret},
-    otlp::{
-        time::rfc3339,
-        view::{self, LogRecord},
-    },
+    otlp::{time::rfc3339, view},
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ExporterConfig, StartError},
@@ -67,8 +65,6 @@ use crate::{
     },
     transport::auth,
 };
-
-const INCIDENT: &str = "sekisho.incident.";
 
 /// The configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -146,10 +142,7 @@ impl Default for Config {
 
 impl Check for Config {
     fn check(&self, report: &mut Report<'_>) {
-        if self.endpoint.is_empty() {
-            report.error("endpoint", "is missing").hint("such as https://on-call.example.com/sekisho");
-        }
-        check_url("endpoint", &self.endpoint, report);
+        check_endpoint(&self.endpoint, "https://on-call.example.com/sekisho", &self.tls, report);
         if !["POST", "PUT"].contains(&self.method.as_str()) {
             report
                 .error("method", format!("`{}` is not supported", self.method))
@@ -165,8 +158,6 @@ impl Check for Config {
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
         check_auth(self.auth.as_ref(), report);
-        report.within("tls", &self.tls);
-        self.tls.check_scheme(&self.endpoint, report);
         check_sending(&self.sending_queue, &self.retry_on_failure, report);
     }
 }
@@ -265,10 +256,7 @@ impl Consumer for Sender {
                 return Outcome::Retryable { after: None, reason };
             }
             let request = self.client.request(self.method.clone(), self.url.clone());
-            match fetch(request.headers(headers).body(body)).await {
-                Ok(answer) => answer.outcome(),
-                Err(away) => away,
-            }
+            exchange(request.headers(headers).body(body), answer::of_api).await
         })
     }
 }
@@ -409,14 +397,7 @@ fn documents(body: &[u8]) -> impl Iterator<Item = Value> {
 }
 
 fn document(record: &[u8], resource: &Map<String, Value>) -> Value {
-    let (mut incident, mut attributes) = (Map::new(), Map::new());
-    let log = LogRecord::scan(record, |key, value| {
-        let key = String::from_utf8_lossy(key);
-        match key.strip_prefix(INCIDENT) {
-            Some(name) => incident.insert(name.to_owned(), plain(value)),
-            None => attributes.insert(key.into_owned(), plain(value)),
-        };
-    });
+    let (log, mut incident, attributes) = parts(record);
     for name in ["first_seen", "last_seen"] {
         if let Some(nanos) = incident.get(name).and_then(Value::as_u64) {
             incident.insert(name.to_owned(), rfc3339(nanos).into());
