@@ -24,7 +24,7 @@ use opentelemetry_proto::tonic::{
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
 };
 use serde_json::{Value, json};
-use support::{Gateway, eventually, input, sekisho};
+use support::{Gateway, eventually, input, recording, sekisho};
 use tokio::io::AsyncReadExt as _;
 
 /// What a destination does with a request.
@@ -163,55 +163,19 @@ exporters:
     )
 }
 
-const HALF_AN_HOUR: u64 = 1_800_000_000_000;
 /// Longer than an incident without news stays open.
-const DAYS: u64 = 2 * 86_400_000_000_000;
+const DAYS: u64 = 48 * recording::HOUR;
 
 /// Half an hour after the recorded attack, more of it: another host, another table. Then, days later, business as usual.
-fn second_wave(recording: &Path, into: &Path) {
-    let packed = std::fs::read(recording).unwrap();
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut zstd::stream::read::Decoder::new(&packed[..]).unwrap(), &mut text).unwrap();
-    let attack = text.lines().filter(|line| line.contains("attacker.example"));
-    let later: Vec<String> = attack
-        .map(|line| {
-            let changed = line.replace("attacker.example", "second.example").replace("customers", "cards");
-            let mut request: Value = serde_json::from_str(&changed).unwrap();
-            postpone(&mut request, HALF_AN_HOUR);
-            request.to_string()
-        })
-        .collect();
-    assert!(!later.is_empty());
+fn second_wave(into: &Path) {
+    let (attack, usual) = recording::read();
+    let changed = |line: &String| line.replace("attacker.example", "second.example").replace("customers", "cards");
+    let mut lines: Vec<String> =
+        attack.iter().map(|line| recording::later(&changed(line), recording::HOUR / 2)).collect();
+    assert!(!lines.is_empty());
     // One record alone would be taken for one with a wrong clock.
-    let usual = text.lines().rev().filter(|line| !line.contains("attacker.example")).take(10).map(|line| {
-        let mut request: Value = serde_json::from_str(line).unwrap();
-        postpone(&mut request, DAYS);
-        request.to_string()
-    });
-    let lines: Vec<String> = later.into_iter().chain(usual.collect::<Vec<_>>().into_iter().rev()).collect();
+    lines.extend(usual[usual.len() - 10..].iter().map(|line| recording::later(line, DAYS)));
     std::fs::write(into, lines.join("\n") + "\n").unwrap();
-}
-
-fn postpone(value: &mut Value, by: u64) {
-    match value {
-        Value::Object(map) => {
-            let invocation = map.get("key").is_some_and(|key| key == "faas.invocation_id");
-            for (key, value) in map {
-                if key.ends_with("TimeUnixNano") || key == "timeUnixNano" {
-                    let nanos: u64 = value.as_str().unwrap().parse().unwrap();
-                    *value = (nanos + by).to_string().into();
-                } else if key == "traceId" {
-                    *value = format!("ff{}", &value.as_str().unwrap()[2..]).into();
-                } else if invocation && key == "value" {
-                    value["stringValue"] = format!("again-{}", value["stringValue"].as_str().unwrap()).into();
-                } else {
-                    postpone(value, by);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| postpone(item, by)),
-        _ => {}
-    }
 }
 
 fn text(value: &Value) -> String {
@@ -247,9 +211,8 @@ async fn every_destination_gets_one_page_updated_then_resolved() {
 
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.yaml"), config(at, syslog_at)).unwrap();
-    let recording = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/lambda/recording.jsonl.zst");
-    second_wave(&recording, &directory.path().join("second.jsonl"));
-    let said = replay(directory.path(), recording).await;
+    second_wave(&directory.path().join("second.jsonl"));
+    let said = replay(directory.path(), recording::path()).await;
     // The one that refuses for good says so by the exit code.
     assert!(said.contains("1 page, 0 queue"), "{said}");
 
@@ -371,9 +334,8 @@ service:
 "
     );
     std::fs::write(directory.path().join("config.yaml"), config).unwrap();
-    let recording = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/lambda/recording.jsonl.zst");
-    second_wave(&recording, &directory.path().join("second.jsonl"));
-    let said = replay(directory.path(), recording).await;
+    second_wave(&directory.path().join("second.jsonl"));
+    let said = replay(directory.path(), recording::path()).await;
     assert!(said.contains("1 page, 0 queue"), "{said}");
     assert!(stand_ins.0.lock().unwrap().is_empty(), "somebody was told");
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use reqwest::{Method, StatusCode};
 use sekisho::incidents::control::proto::{
@@ -11,7 +11,7 @@ use sekisho::incidents::control::proto::{
     ListIncidentsResponse, Verdict, WatchRequest,
 };
 use serde_json::{Value, json};
-use support::{Gateway, eventually, http};
+use support::{Gateway, eventually, http, recording};
 
 const CONSOLE: &str = "extension console";
 
@@ -43,44 +43,13 @@ struct Recording {
 
 impl Recording {
     fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/lambda/recording.jsonl.zst");
-        let packed = std::fs::read(path).unwrap();
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut zstd::stream::read::Decoder::new(&packed[..]).unwrap(), &mut text).unwrap();
-        let (attack, usual) = text.lines().map(str::to_owned).partition(|line| line.contains("attacker.example"));
+        let (attack, usual) = recording::read();
         Self { usual, attack }
     }
 
     /// The attack once more, `hours` later.
     fn again(&self, hours: u64) -> Vec<String> {
-        let later = |line: &String| {
-            let mut request: Value = serde_json::from_str(line).unwrap();
-            postpone(&mut request, hours);
-            request.to_string()
-        };
-        self.attack.iter().map(later).collect()
-    }
-}
-
-fn postpone(value: &mut Value, hours: u64) {
-    match value {
-        Value::Object(map) => {
-            let invocation = map.get("key").is_some_and(|key| key == "faas.invocation_id");
-            for (key, value) in map {
-                if key.ends_with("TimeUnixNano") || key == "timeUnixNano" {
-                    let nanos: u64 = value.as_str().unwrap().parse().unwrap();
-                    *value = (nanos + hours * 3_600_000_000_000).to_string().into();
-                } else if key == "traceId" {
-                    *value = format!("f{hours}{}", &value.as_str().unwrap()[2..]).into();
-                } else if invocation && key == "value" {
-                    value["stringValue"] = format!("{hours}-{}", value["stringValue"].as_str().unwrap()).into();
-                } else {
-                    postpone(value, hours);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| postpone(item, hours)),
-        _ => {}
+        self.attack.iter().map(|line| recording::later(line, hours * recording::HOUR)).collect()
     }
 }
 

@@ -2,7 +2,11 @@
 //! (`tests/clients/lambda/` makes it anew), replayed in event time.
 #![allow(clippy::unwrap_used, reason = "a test says more by failing where it stands")]
 
-use std::{path::Path, process::Command};
+mod support;
+
+use std::process::Command;
+
+use support::recording;
 
 const CONFIG: &str = "
 receivers: {otlp: {protocols: {grpc: {}}}}
@@ -27,10 +31,9 @@ fn text<'a>(record: &'a serde_json::Value, key: &str) -> &'a str {
 fn the_changed_handler_is_paged_with_what_it_newly_touched() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.yaml"), CONFIG).unwrap();
-    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/lambda/recording.jsonl.zst");
     let replayed = Command::new(env!("CARGO_BIN_EXE_sekisho"))
         .args(["replay", "--config", "config.yaml"])
-        .arg(recording)
+        .arg(recording::path())
         .current_dir(directory.path())
         .output()
         .unwrap();
@@ -67,10 +70,9 @@ fn the_changed_handler_is_paged_with_what_it_newly_touched() {
 /// what it needs; a wrong name is refused.
 #[test]
 fn the_doctor_says_what_would_show_and_what_to_switch_on() {
-    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/lambda/recording.jsonl.zst");
     let doctor = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-        let output = command.arg("doctor").arg(&recording).args(arguments).output().unwrap();
+        let output = command.arg("doctor").arg(recording::path()).args(arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, json, said) = doctor(&["--output", "json"]);

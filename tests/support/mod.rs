@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod input;
 pub mod ledger;
+pub mod recording;
 pub mod sink;
 
 use std::{
