@@ -24,6 +24,8 @@ mod priority;
 mod saved;
 mod techniques;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::detect::{
@@ -46,12 +48,12 @@ pub struct FunctionRef<'a> {
 }
 
 /// A verdict and where it came from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Finding<'a> {
     /// Whose invocation.
     pub function: FunctionRef<'a>,
-    /// The function's own OTLP `Resource` message, serialised.
-    pub resource: &'a [u8],
+    /// The function's own OTLP `Resource` message, serialised; asked for only where an incident is told about it.
+    pub resource: &'a dyn Fn() -> Cow<'a, [u8]>,
     /// What the detector said.
     pub verdict: &'a Verdict,
     /// `faas.invocation_id`, or its stand-in.

@@ -155,7 +155,7 @@ impl Open {
         (incident.trace_id, incident.span_id) =
             if known { (source.trace_id, source.span_id) } else { (finding.trace_id, finding.span_id) };
         incident.lead = finding.function.hash;
-        incident.resource = bounds::resource(finding.resource);
+        incident.resource = bounds::resource(&(finding.resource)());
         incident.counterfactual = text::counterfactual(incident.score, incident.line, evidence);
         self.base_headline = text::headline(finding.function, evidence, verdict.sample_size);
     }

@@ -79,7 +79,7 @@ impl<'a> Told<'a> {
         self.invocations += 1;
         self.incidents.report(Finding {
             function: FunctionRef { hash: function, name: &format!("function-{function}"), version: "41" },
-            resource: b"",
+            resource: &|| Cow::Borrowed(b""),
             verdict: &Verdict { at, ..verdict(tier, evidence) },
             invocation_id: &format!("invocation-{}", self.invocations),
             trace_id,
@@ -228,7 +228,7 @@ fn ordinary_invocations_are_nothing() {
     let nothing = Verdict { tier: None, ..verdict(Tier::Page, Vec::new()) };
     let finding = Finding {
         function: FunctionRef { hash: 1, name: "f", version: "" },
-        resource: b"",
+        resource: &|| Cow::Borrowed(b""),
         verdict: &nothing,
         invocation_id: "i",
         trace_id: [0; 16],
@@ -270,7 +270,7 @@ fn hostile_text_and_resources_are_cut() {
     let verdict = verdict(Tier::Page, vec![Evidence { observed: long.clone(), ..destination(&long, f64::INFINITY) }]);
     let change = incidents.report(Finding {
         function: FunctionRef { hash: 1, name: &long, version: &long },
-        resource: &vec![0xff; 1 << 20],
+        resource: &|| Cow::Owned(vec![0xff; 1 << 20]),
         verdict: &verdict,
         invocation_id: &long,
         trace_id: [0; 16],
@@ -334,7 +334,7 @@ fn evidence_is_scaled_to_the_lines_scale_so_that_it_adds_up() {
     let function = FunctionRef { hash: 1, name: "f", version: "" };
     let finding = Finding {
         function,
-        resource: b"",
+        resource: &|| Cow::Borrowed(b""),
         verdict: &verdict,
         invocation_id: "i",
         trace_id: [0; 16],

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{archive::Archive, scopes::plural, verdicts::add_hit};
+use super::{Loose, archive::Archive, scopes::plural, verdicts::add_hit, words};
 use crate::incidents::control::proto::{Evidence, Hit, IncidentDetail, Signature, Verdict, VerdictPreview};
 
 /// Kinds of keys that tell one attack from another; a new shape or duration does not.
@@ -30,7 +30,7 @@ fn is_hit(signature: &[Signature], row: &Evidence) -> bool {
 }
 
 /// What a *malicious* would do.
-pub fn preview(detail: &IncidentDetail, archive: &Archive, loose: &VecDeque<Hit>) -> VerdictPreview {
+pub fn preview(detail: &IncidentDetail, archive: &Archive, loose: &VecDeque<Loose>) -> VerdictPreview {
     let signature = signature(detail);
     let id = detail.incident.as_ref().map(|incident| incident.id.clone()).unwrap_or_default();
     let mut preview = VerdictPreview::default();
@@ -44,7 +44,7 @@ pub fn preview(detail: &IncidentDetail, archive: &Archive, loose: &VecDeque<Hit>
             }
         }
     }
-    let rows = loose.iter().filter_map(|hit| hit.evidence.as_ref()).filter(|row| is_hit(&signature, row)).count();
+    let rows = loose.iter().filter(|one| is_hit(&signature, &words::evidence(&one.evidence))).count();
     preview.evidence_rows += rows as u32;
     preview.summary = if signature.is_empty() {
         "None of it is learned as normal. Nothing in its evidence tells it from others, so nothing is hunted for."
@@ -66,7 +66,7 @@ pub fn preview(detail: &IncidentDetail, archive: &Archive, loose: &VecDeque<Hit>
 }
 
 /// Looks through everything that is stored.
-pub fn search(verdict: &mut Verdict, archive: &Archive, loose: &VecDeque<Hit>) {
+pub fn search(verdict: &mut Verdict, archive: &Archive, loose: &VecDeque<Loose>) {
     let signature = verdict.signature.clone();
     let own = verdict.incident_id.clone();
     for (head, other) in archive.details().filter(|(head, _)| head.id != own) {
@@ -83,8 +83,9 @@ pub fn search(verdict: &mut Verdict, archive: &Archive, loose: &VecDeque<Hit>) {
             add_hit(verdict, hit, at == 0);
         }
     }
-    for hit in loose.iter().filter(|hit| hit.evidence.as_ref().is_some_and(|row| is_hit(&signature, row))) {
+    let loose = loose.iter().map(Loose::hit);
+    for hit in loose.filter(|hit| hit.evidence.as_ref().is_some_and(|row| is_hit(&signature, row))) {
         let news = !verdict.hits.iter().any(|known| known.incident_id.is_empty() && known.function == hit.function);
-        add_hit(verdict, hit.clone(), news);
+        add_hit(verdict, hit, news);
     }
 }

@@ -12,7 +12,10 @@ mod scopes;
 mod verdicts;
 mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use prost::Message as _;
 
@@ -21,11 +24,12 @@ use self::{
     verdicts::{ACTIVE, Verdicts},
 };
 use super::{
-    Change, ChangeKind, FunctionRef,
+    Change, ChangeKind, Function, FunctionRef,
     control::{
         Fault,
         proto::{self, Event, GiveVerdictRequest, IncidentDetail, TimelineEntry, Verdict, VerdictPreview},
     },
+    text,
 };
 use crate::detect::{self, Covered, observation::Nanos, verdict::Evidence};
 
@@ -86,8 +90,23 @@ pub struct Desk {
     /// By incident, feature and key: functions that showed it.
     shown: HashMap<(String, String, String), Vec<String>>,
     /// Evidence that made no incident, oldest first.
-    loose: VecDeque<proto::Hit>,
+    loose: VecDeque<Loose>,
     events: Vec<Event>,
+}
+
+/// Evidence as it came: it is put into the API's words once somebody hunts.
+#[derive(Debug)]
+struct Loose {
+    function: Arc<Function>,
+    evidence: Evidence,
+    at: Nanos,
+}
+
+impl Loose {
+    fn hit(&self) -> proto::Hit {
+        let Function { hash, name, version } = &*self.function;
+        words::hit("", FunctionRef { hash: *hash, name, version }, words::evidence(&self.evidence), self.at)
+    }
 }
 
 impl Desk {
@@ -164,18 +183,21 @@ impl Desk {
 
     /// An invocation of `function` showed this evidence, as part of `incident` or of none.
     pub fn sight(&mut self, incident: Option<&str>, function: FunctionRef<'_>, evidence: &[Evidence], now: Nanos) {
-        let id = function_id(function.hash);
+        let FunctionRef { hash, name, version } = function;
+        let kept = Arc::new(Function { hash, name: name.to_owned(), version: version.to_owned() });
+        let id = function_id(hash);
         for row in evidence {
-            let row = words::evidence(row);
             if let Some(incident) = incident {
-                self.show(incident, &row, &id);
+                self.show(incident, &text::feature_name(row), &words::key_name(row), &id);
             }
-            self.hunt(incident, function, &row, now);
+            if self.verdicts.are_hunting() {
+                self.hunt(incident, function, &words::evidence(row), now);
+            }
             if incident.is_none() {
                 if self.loose.len() >= MOST_LOOSE {
                     self.loose.pop_front();
                 }
-                self.loose.push_back(words::hit("", function, row, now));
+                self.loose.push_back(Loose { function: kept.clone(), evidence: row.clone(), at: now });
             }
         }
     }
@@ -350,8 +372,8 @@ impl Desk {
     }
 
     /// Remembers that `function` showed `row`.
-    fn show(&mut self, incident: &str, row: &proto::Evidence, function: &str) {
-        let place = (incident.to_owned(), row.feature.clone(), row.key.clone());
+    fn show(&mut self, incident: &str, feature: &str, key: &str, function: &str) {
+        let place = (incident.to_owned(), feature.to_owned(), key.to_owned());
         if !self.shown.contains_key(&place) && self.shown.len() >= MOST_SHOWN {
             return;
         }
@@ -365,7 +387,7 @@ impl Desk {
         let Some(incident) = detail.incident.as_ref().filter(|incident| incident.state == "open") else { return };
         for row in &detail.evidence {
             for function in &row.function_ids {
-                self.show(&incident.id, row, function);
+                self.show(&incident.id, &row.feature, &row.key, function);
             }
         }
     }

@@ -47,7 +47,7 @@ impl Bench {
         let reference = FunctionRef { hash: function, name: &name, version: "1" };
         let change = self.incidents.report(Finding {
             function: reference,
-            resource: b"",
+            resource: &|| std::borrow::Cow::Borrowed(b""),
             verdict: &verdict,
             invocation_id: &self.invocations.to_string(),
             trace_id: [0; 16],

@@ -139,9 +139,14 @@ impl Verdicts {
         changed.iter().filter_map(|id| self.by_id.get(id)).collect()
     }
 
+    /// Whether any hunt is on.
+    pub fn are_hunting(&self) -> bool {
+        !self.hunted.is_empty()
+    }
+
     /// Hunts that look for a piece of evidence.
     pub fn hunting(&self, feature: &str, key: &str) -> Vec<String> {
-        if self.hunted.is_empty() || !self.hunted.contains(&(feature.to_owned(), key.to_owned())) {
+        if !self.hunted.contains(&(feature.to_owned(), key.to_owned())) {
             return Vec::new();
         }
         let looks = |one: &&Verdict| one.signature.iter().any(|wanted| wanted.feature == feature && wanted.key == key);

@@ -98,6 +98,11 @@ fn resource(resource: &[u8]) -> Vec<proto::Attribute> {
         .collect()
 }
 
+/// The name of the key that evidence is about; empty without one.
+pub fn key_name(row: &Evidence) -> String {
+    row.key.as_ref().map(|key| text::shown(&key.name, LONGEST_VALUE)).unwrap_or_default()
+}
+
 /// One piece of evidence.
 pub fn evidence(row: &Evidence) -> proto::Evidence {
     let source = match row.source.trust {
@@ -105,7 +110,7 @@ pub fn evidence(row: &Evidence) -> proto::Evidence {
         Trust::Platform => "platform",
         Trust::Provider => "provider",
     };
-    let name = row.key.as_ref().map(|key| text::shown(&key.name, LONGEST_VALUE)).unwrap_or_default();
+    let name = key_name(row);
     let observed = if row.observed.is_empty() { name.clone() } else { text::shown(&row.observed, LONGEST_VALUE) };
     let usual = if row.usual.is_empty() { text::clause::seen(row) } else { text::shown(&row.usual, LONGEST_VALUE) };
     let id = |bytes: &[u8]| if bytes.iter().all(|byte| *byte == 0) { String::new() } else { hex(bytes) };

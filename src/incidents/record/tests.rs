@@ -47,7 +47,7 @@ fn change(tier: Tier) -> Change {
     let mut incidents = Incidents::new(Settings::default());
     let report = Finding {
         function: FunctionRef { hash: 7, name: "reserve-booking", version: "41" },
-        resource: &resource().encode_to_vec(),
+        resource: &|| std::borrow::Cow::Owned(resource().encode_to_vec()),
         verdict: &Verdict { at: NOON + 5, ..verdict(tier, evidence) },
         invocation_id: "invocation-1",
         trace_id: [1; 16],

@@ -1,6 +1,8 @@
 //! What an `anomaly` thinks with: assembler, detector and incidents in step. It runs nothing and waits for nothing, so
 //! that an evaluation judges just what the gateway does.
 
+use std::borrow::Cow;
+
 use super::{
     Annotated,
     annotate::Marks,
@@ -230,17 +232,17 @@ impl Bench<'_> {
     /// Reports a verdict with something to say, and notes what is to be kept of it.
     fn file(&mut self, invocation: &Invocation<'_>, function: FunctionRef<'_>, verdict: &Verdict, into: &mut Seen) {
         let seen = &invocation.observation;
-        let redacted = self.redact.map(|redact| {
-            (redact.message(invocation.resource, RESOURCE_ATTRIBUTES), redact.text(seen.invocation_id).into_owned())
-        });
-        let (resource, invocation_id) = redacted
-            .as_ref()
-            .map_or((invocation.resource, seen.invocation_id), |(resource, id)| (resource.as_slice(), id.as_str()));
+        let redact = self.redact;
+        let resource = || match redact {
+            Some(redact) => Cow::Owned(redact.message(invocation.resource, RESOURCE_ATTRIBUTES)),
+            None => Cow::Borrowed(invocation.resource),
+        };
+        let invocation_id = redact.map_or(Cow::Borrowed(seen.invocation_id), |redact| redact.text(seen.invocation_id));
         into.changes.extend(self.incidents.report(Finding {
             function,
-            resource,
+            resource: &resource,
             verdict,
-            invocation_id,
+            invocation_id: &invocation_id,
             trace_id: invocation.trace_id,
             span_id: invocation.span_id,
             at: seen.end,
