@@ -110,10 +110,17 @@ impl Detector {
         (function.last_seen, function.dirty) = (now, true);
         let epoch = function.epoch_of(seen.channel, version_hash(seen.version), now);
 
+        if seen.touches.iter().any(|touch| matches!(touch.key.family, Family::Untraced | Family::Silence)) {
+            self.fleet.unheard.note(seen.function, now);
+        }
         let [mut drafts, mut around] = std::mem::take(&mut self.drafts);
         drafts.clear();
         around.clear();
         scoring::around(function, seen, now, &mut around);
+        for silence in around.iter_mut().filter(|draft| draft.feature == Feature::Silence) {
+            self.fleet.unheard.note(seen.function, now);
+            silence.bits = silence.bits.min(self.fleet.unheard.worth(seen.function, now, self.fleet.functions));
+        }
         let scoring = Scoring { function, fleet: &self.fleet, epoch, now, seen };
         scoring.novelty(&mut drafts);
         scoring.magnitudes(&mut drafts);
@@ -330,7 +337,7 @@ impl Detector {
         now: Nanos,
     ) -> (Option<Tier>, f64) {
         let Some(function) = self.functions.get_mut(&seen.function) else { return (None, 0.0) };
-        let stratum = function.stratum(kind, epoch, now);
+        let stratum = function.stratum(kind, seen.channel, epoch, now);
         let standardised = self.calibration.standardise(stratum, score);
         let counts = seen.complete || function.n == 0 && seen.channel == Channel::Platform;
         let today = &mut function.today;
@@ -363,15 +370,16 @@ impl Detector {
     fn learn(&mut self, seen: &Observation<'_>, epoch: &Epoch, shape: u64, suspicious: bool, now: Nanos) {
         let Some(function) = self.functions.get_mut(&seen.function) else { return };
         let succeeded = seen.complete && !seen.failed;
+        let mut changed = false;
         for touch in seen.touches {
             let key = touch.key;
             let quarantined_until = if suspicious { quarantined_until(key.risk, now) } else { 0 };
             if key.family == Family::Change {
                 self.fleet.meet(key.hash, key.family, key.risk, key.name);
+                changed = true;
                 let n = self.fleet.changes_seen;
                 let at = When { now, n, epoch: 0, succeeded, quarantined_until };
                 self.fleet.changes.learn(key.hash, key.family, key.risk, touch.count, &at);
-                self.fleet.changes_seen = n.saturating_add(1);
                 continue;
             }
             let n = function.standing_behind(epoch, key.family, seen.channel, key.risk, now) as u32;
@@ -383,6 +391,7 @@ impl Detector {
                 self.fleet.learn(key.hash, function.peers);
             }
         }
+        self.fleet.changes_seen = self.fleet.changes_seen.saturating_add(u32::from(changed));
         let spoke = match seen.channel {
             Channel::Spans => false,
             Channel::Logs => seen.touches.iter().any(|touch| touch.key.family == Family::LogTemplate),

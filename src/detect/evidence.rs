@@ -31,22 +31,23 @@ enum Group {
 }
 
 impl Group {
-    const ALL: [(Self, f64); 13] = [
+    /// Weights, and the most that all of a group may come to, bits.
+    const ALL: [(Self, f64, f64); 13] = [
         // The weights temper what benign change moves most: outages bring errors and long durations, refactorings
-        // new orders.
-        (Self::What, 1.0),
-        (Self::Where, 1.0),
-        (Self::Who, 0.6),
-        (Self::Failure, 0.4),
-        (Self::Structure, 0.5),
-        (Self::Absence, 1.0),
-        (Self::Volume, 0.8),
-        (Self::Time, 0.5),
-        (Self::Load, 0.3),
-        (Self::Unseen, 1.0),
-        (Self::Stolen, 1.0),
-        (Self::Control, 1.0),
-        (Self::Beside, 0.8),
+        // new orders. What others can bring about, failing or coming in crowds, never makes a page by itself.
+        (Self::What, 1.0, f64::INFINITY),
+        (Self::Where, 1.0, f64::INFINITY),
+        (Self::Who, 0.6, f64::INFINITY),
+        (Self::Failure, 0.4, MOST_BY_OTHERS),
+        (Self::Structure, 0.5, f64::INFINITY),
+        (Self::Absence, 1.0, f64::INFINITY),
+        (Self::Volume, 0.8, f64::INFINITY),
+        (Self::Time, 0.5, f64::INFINITY),
+        (Self::Load, 0.6, MOST_BY_OTHERS),
+        (Self::Unseen, 1.0, f64::INFINITY),
+        (Self::Stolen, 1.0, f64::INFINITY),
+        (Self::Control, 1.0, f64::INFINITY),
+        (Self::Beside, 0.8, f64::INFINITY),
     ];
 
     const fn of(feature: Feature, family: Option<Family>) -> Self {
@@ -90,6 +91,8 @@ impl Group {
 /// Corroboration by further evidence of the same group, bits: for each doubling, and at most.
 const CORROBORATION: f64 = 1.5;
 const MOST_CORROBORATION: f64 = 6.0;
+/// What failures, or crowds, come to at most: enough for the queue, and no page.
+const MOST_BY_OTHERS: f64 = 6.5;
 /// Evidence that is shown.
 const MOST_SHOWN: usize = 12;
 
@@ -123,16 +126,19 @@ pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
     if novel {
         drafts.retain(|draft| !matches!(draft.feature, Feature::Order | Feature::Shape));
     }
-    for (wanted, weight) in Group::ALL {
-        total += merge(drafts, seen, wanted, weight);
+    // An hour of failures is an hour of waiting and trying again: one act.
+    let failing = drafts.iter().any(|draft| draft.feature == Feature::Window(Measure::Failures));
+    for (wanted, weight, most) in Group::ALL {
+        let group = |draft: &Draft| group(draft, seen, failing);
+        total += merge(drafts, group, wanted, (weight, most));
     }
     total
 }
 
 /// Merges one group: the strongest keeps its weight, the others share what they corroborate. Returns the sum.
-fn merge(drafts: &mut [Draft], seen: &Observation<'_>, wanted: Group, weight: f64) -> f64 {
+fn merge(drafts: &mut [Draft], group: impl Fn(&Draft) -> Group, wanted: Group, (weight, most): (f64, f64)) -> f64 {
     let (mut count, mut sum, mut strongest) = (0_u32, 0.0, None);
-    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| group(draft, seen) == wanted) {
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| group(draft) == wanted) {
         (count, sum) = (count + 1, sum + draft.bits);
         if strongest.is_none_or(|(_, bits)| draft.bits > bits) {
             strongest = Some((place, draft.bits));
@@ -141,8 +147,9 @@ fn merge(drafts: &mut [Draft], seen: &Observation<'_>, wanted: Group, weight: f6
     let Some((strongest, highest)) = strongest.filter(|_| sum > 0.0) else { return 0.0 };
     let corroboration = (CORROBORATION * f64::from(count).log2()).min(MOST_CORROBORATION);
     let merged = (highest + corroboration).min(sum);
+    let weight = weight.min(most / merged);
     let others = (sum - highest).max(f64::MIN_POSITIVE);
-    for (place, draft) in drafts.iter_mut().enumerate().filter(|(_, draft)| group(draft, seen) == wanted) {
+    for (place, draft) in drafts.iter_mut().enumerate().filter(|(_, draft)| group(draft) == wanted) {
         let share = if place == strongest { highest } else { draft.bits / others * (merged - highest) };
         draft.bits = weight * share;
     }
@@ -151,14 +158,15 @@ fn merge(drafts: &mut [Draft], seen: &Observation<'_>, wanted: Group, weight: f6
 
 /// Whether it is about what was done and to what.
 pub fn is_about_what(draft: &Draft, seen: &Observation<'_>) -> bool {
-    group(draft, seen) == Group::What
+    group(draft, seen, false) == Group::What
 }
 
-fn group(draft: &Draft, seen: &Observation<'_>) -> Group {
+fn group(draft: &Draft, seen: &Observation<'_>, failing: bool) -> Group {
     let family = draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| touch.key.family);
     match Group::of(draft.feature, family) {
         // Whoever fails takes another way and another time: that is one act, and an outage's more often than not.
         Group::Structure | Group::Time if seen.failed => Group::Failure,
+        Group::Time | Group::Volume if failing && matches!(draft.feature, Feature::Window(_)) => Group::Failure,
         group => group,
     }
 }

@@ -8,6 +8,7 @@ use super::{
     keys::Keys,
     mix,
     observation::{Family, Risk},
+    unheard::Unheard,
 };
 
 /// Keys remembered for the whole fleet; beyond, new ones count as unknown.
@@ -60,6 +61,7 @@ pub struct Fleet {
     /// Changes made to functions from outside, of the whole fleet: one function has too few to know what is usual.
     pub changes: Keys,
     pub changes_seen: u32,
+    pub unheard: Unheard,
 }
 
 impl Fleet {

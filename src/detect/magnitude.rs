@@ -6,6 +6,8 @@
 
 use super::observation::Quantity;
 
+/// A value that is merely the highest so far says no more than this above [`EVERYDAY`], bits: somebody has to be.
+const MOST_RANK: f64 = 4.0;
 /// Surprises weaker than this are everyday; stronger ones count for what they have above it, bits.
 pub const EVERYDAY: f64 = 4.0;
 
@@ -63,7 +65,7 @@ impl Histogram {
             above += count;
         }
         let rank = (f64::from(self.n) + 1.0) / (f64::from(above) + 1.0);
-        rank.log2() + TAIL_BITS * f64::from(found.saturating_sub(*top))
+        rank.log2().min(EVERYDAY + MOST_RANK) + TAIL_BITS * f64::from(found.saturating_sub(*top))
     }
 
     /// The largest value but for one in a thousand.
@@ -72,6 +74,18 @@ impl Histogram {
         for (bucket, count) in self.counts.iter().rev() {
             if *count > rest {
                 return upper(*bucket);
+            }
+            rest -= count;
+        }
+        0
+    }
+
+    /// Half of the values are at most this, about: the smallest of its bucket.
+    pub fn middle(&self) -> u64 {
+        let mut rest = self.n / 2;
+        for (bucket, count) in &self.counts {
+            if *count > rest {
+                return bucket.checked_sub(1).map_or(0, upper);
             }
             rest -= count;
         }

@@ -27,6 +27,7 @@ mod portrait;
 mod rhythm;
 mod saved;
 mod scoring;
+mod unheard;
 mod windows;
 
 pub use detector::{Counters, Detector, Settings, version_hash};

@@ -15,6 +15,9 @@ use super::{
 const SUSPECT_FOR: Nanos = DAY;
 const MOST_SUSPECT: f64 = 6.0;
 
+/// What is believed of who changes functions before anybody did, in changes.
+const CHANGES_BEFOREHAND: f64 = 32.0;
+
 /// One observation being scored against what is known.
 pub struct Scoring<'a> {
     pub function: &'a Function,
@@ -97,8 +100,13 @@ impl Scoring<'_> {
                 Standing::New => (0, self.standing_behind(key.family, key.risk)),
                 Standing::Candidate { count, born_n } => (count, f64::from(born_n)),
             };
-            let own = self.function.keys.surprise(key.family, standing, f64::from(all));
-            let bits = novelty_bits(own, self.fleet.share(key.hash, self.seen.peers), key.risk);
+            // What keeps coming is less of a surprise each time, though an anomaly showed it first and it is not learned.
+            let rarity = ((f64::from(all.max(count)) + 1.0) / (f64::from(count) + 1.0)).log2();
+            let own = self.function.keys.surprise(key.family, standing, f64::from(all)).min(rarity);
+            let mut bits = novelty_bits(own, self.fleet.share(key.hash, self.seen.peers), key.risk);
+            if matches!(key.family, Family::Untraced | Family::Silence) {
+                bits = bits.min(self.fleet.unheard.worth(self.seen.function, self.now, self.fleet.functions));
+            }
             if bits > 0.0 {
                 newest = newest.max(bits);
                 let (seen_in, out_of) = (u64::from(count), u64::from(all.max(count)));
@@ -119,7 +127,11 @@ impl Scoring<'_> {
             Standing::Candidate { count, born_n } => (count, f64::from(born_n)),
         };
         // Whether others have it is counted in already.
-        let bits = novelty_bits(changes.surprise(Family::Change, standing, seen), 0.0, key.risk);
+        // Changes are few. That they come by known hands, and open nothing to strangers, is known beforehand.
+        let known = if key.risk == Risk::Control { CHANGES_BEFOREHAND } else { 0.0 };
+        let rarity = ((seen.max(f64::from(count)) + known + 1.0) / (f64::from(count) * (known + 1.0) + 1.0)).log2().max(0.0);
+        let own = changes.surprise(Family::Change, standing + known, seen + known).min(rarity);
+        let bits = novelty_bits(own, 0.0, key.risk);
         if bits > 0.0 {
             let (seen_in, out_of) = (u64::from(count), u64::from(self.fleet.changes_seen.max(count)));
             drafts.push(Draft { touch: Some(place), bits, seen_in, out_of, ..Draft::of(Feature::Novelty) });

@@ -15,10 +15,12 @@ use super::{
 pub const MEASURES: usize = 8;
 /// Ratios are kept as whole numbers, times this.
 const SCALE: f64 = 1024.0;
-/// An hour with fewer invocations is measured as if it had had so many.
+/// An hour with fewer invocations is measured as if it had had so many, the others as ever.
 const LEAST_INVOCATIONS: u32 = 16;
 /// The same for what the rate is compared with.
 const LEAST_EXPECTED: f32 = 20.0;
+/// Where nothing ever failed, each failure says no more than this, bits.
+const BITS_A_FAILURE: f64 = 2.5;
 /// Hours to know before anything is unusual.
 const HOURS_FROM: u32 = 24;
 const HOUR: Nanos = 60 * MINUTE;
@@ -85,6 +87,8 @@ pub struct Windows {
     pub usual: [Histogram; MEASURES],
     /// Nothing below is unusual; by measure.
     pub limits: [f64; MEASURES],
+    /// What half of the hours had at most; by measure, where enough hours are known.
+    pub middles: [Option<f64>; MEASURES],
     /// Invocations an hour, by slot.
     pub profile: [f32; SLOTS],
     /// Invocations that spans and the platform told of, decaying.
@@ -98,6 +102,7 @@ impl Default for Windows {
             hour: Hour::default(),
             usual: Default::default(),
             limits: [f64::INFINITY; MEASURES],
+            middles: [None; MEASURES],
             profile: [0.0; SLOTS],
             traced: 0.0,
             reported: 0.0,
@@ -169,7 +174,10 @@ impl Windows {
             if ratio <= *limit {
                 continue;
             }
-            let bits = usual.surprise(ratio as u64) - EVERYDAY;
+            let mut bits = usual.surprise(ratio as u64) - EVERYDAY;
+            if measure == Measure::Failures {
+                bits = bits.min(BITS_A_FAILURE * self.hour.sums.get(place).copied().unwrap_or(0) as f64);
+            }
             if bits > 0.0 {
                 let said = |ratio: f64| match measure {
                     Measure::Rate => (ratio / SCALE * f64::from(self.expected(self.hour.number))) as u64,
@@ -209,8 +217,10 @@ impl Windows {
 
     /// Works out what follows from `usual`, after loading.
     pub fn refresh(&mut self) {
-        for (limit, usual) in self.limits.iter_mut().zip(&self.usual) {
-            *limit = if usual.n < HOURS_FROM { f64::INFINITY } else { usual.everyday_at_most() as f64 };
+        for ((limit, middle), usual) in self.limits.iter_mut().zip(&mut self.middles).zip(&self.usual) {
+            let known = usual.n >= HOURS_FROM;
+            *limit = if known { usual.everyday_at_most() as f64 } else { f64::INFINITY };
+            *middle = known.then(|| usual.middle() as f64);
         }
     }
 
@@ -242,7 +252,13 @@ impl Windows {
         let sum = hour.sums.get(measure as usize).copied().unwrap_or(0);
         match measure {
             Measure::Rate => f64::from(hour.n) / f64::from(self.expected(hour.number)) * SCALE,
-            _ => sum as f64 / f64::from(hour.n.max(LEAST_INVOCATIONS)) * SCALE,
+            // A few invocations are a poor mean: they are filled up with usual ones, where usual is known.
+            _ => {
+                let missing = LEAST_INVOCATIONS.saturating_sub(hour.n);
+                let usual = self.middles.get(measure as usize).copied().flatten();
+                let (missing, usual) = usual.map_or((0.0, 0.0), |usual| (f64::from(missing), usual));
+                (sum as f64 * SCALE + missing * usual) / (f64::from(hour.n.max(1)) + missing)
+            }
         }
     }
 

@@ -122,6 +122,9 @@ pub struct Parameters<'a> {
     /// Name, ARN or part of one.
     #[serde(borrow, deserialize_with = "text")]
     pub function_name: Cow<'a, str>,
+    /// Of CloudWatch Logs.
+    #[serde(borrow, deserialize_with = "text")]
+    pub log_group_name: Cow<'a, str>,
     /// Who is let in.
     #[serde(borrow, deserialize_with = "text")]
     pub principal: Cow<'a, str>,

@@ -167,9 +167,14 @@ impl Open {
             return;
         }
         incident.invocation_count = incident.invocation_count.saturating_add(1);
-        if incident.invocations.len() < bounds::INVOCATIONS && !id.is_empty() {
-            incident.invocations.push(bounds::text(id));
+        if id.is_empty() {
+            return;
         }
+        // The first ones tell how it began, the last ones what it has come to.
+        if incident.invocations.len() >= bounds::INVOCATIONS {
+            incident.invocations.remove(bounds::INVOCATIONS / 2);
+        }
+        incident.invocations.push(bounds::text(id));
     }
 
     /// True if the row is new, is kept and is worth telling.

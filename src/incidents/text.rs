@@ -38,6 +38,11 @@ pub fn headline(function: FunctionRef<'_>, evidence: &[Evidence], sample_size: u
     shown(&format!("{who} {}", clause::sentence(evidence, sample_size, 1, 28, false)), HEADLINE)
 }
 
+/// What a headline says first, clause by clause.
+pub fn clauses(evidence: &[Evidence], most: usize) -> Vec<String> {
+    clause::first(evidence, most)
+}
+
 /// `headline`, with how many other functions were drawn in.
 pub(super) fn with_others(headline: &str, others: usize) -> String {
     let suffix = match others {

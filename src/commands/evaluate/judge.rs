@@ -10,12 +10,13 @@ use crate::{
         observation::{Family, Nanos},
         verdict::{Evidence, Feature, Tier},
     },
-    incidents::{Change, ChangeKind, Incident},
+    incidents::{Change, ChangeKind, Incident, text},
     testbed::{Attack, Loot},
 };
 
 /// After the last malicious act, an alert may still be about it for as long as the audit log takes.
-const HORIZON: Nanos = 20 * 60 * 1_000_000_000;
+const HORIZON: Nanos = 20 * 60 * SECOND;
+const SECOND: Nanos = 1_000_000_000;
 /// An incident lists so many invocations at most.
 const LISTED: usize = 16;
 
@@ -68,7 +69,8 @@ impl<'a> Judge<'a> {
         let pages = incident.tier == Tier::Page;
         if !self.found.queued || (pages && !self.found.paged) {
             let last = attack.invocations.iter().rposition(|id| incident.invocations.contains(id));
-            let names = |evidence: &Evidence| names(evidence, &attack.signs);
+            let said = text::clauses(&incident.evidence, 3);
+            let names = |clause: &String| attack.signs.iter().any(|sign| clause.contains(sign));
             let higher = self.before.iter().filter(|priority| **priority > incident.priority).count();
             let found = &mut self.found;
             if !found.queued {
@@ -78,8 +80,8 @@ impl<'a> Judge<'a> {
             found.queued = true;
             found.paged |= pages;
             found.rank = Some(higher as u64 + 1);
-            found.first_names_it = incident.evidence.first().is_some_and(names);
-            found.first_three_name_it = incident.evidence.iter().take(3).any(names);
+            found.first_names_it = said.first().is_some_and(names);
+            found.first_three_name_it = said.iter().any(names);
             found.evidence = incident.evidence.first().map(kind);
             found.headline = Some(incident.headline.clone());
         }
@@ -113,20 +115,22 @@ impl Pages {
     }
 }
 
-/// Whether an incident is about an attack: it names one of its invocations; or, where its list is full or the attack
-/// has no invocations, it is about the attack's function at the attack's time.
+/// Whether an incident is about an attack: it names one of its invocations; or it is about the attack's function at the
+/// attack's time, and names what was done, as records of others do that know of no invocation; or it names nothing, or
+/// too many to list.
 pub fn is_about(incident: &Incident, attack: &Attack) -> bool {
     let names = attack.invocations.iter().any(|id| incident.invocations.contains(id));
-    let in_time = incident.last_seen >= attack.begins && incident.at <= attack.ends.saturating_add(HORIZON);
+    // Audit records know whole seconds only.
+    let begins = attack.begins / SECOND * SECOND;
+    let in_time = incident.at >= begins && incident.at <= attack.ends.saturating_add(HORIZON);
     let on_function = incident.functions.iter().any(|function| function.name == attack.function);
     let anonymous =
         incident.invocations.len() >= LISTED || attack.invocations.is_empty() || incident.invocations.is_empty();
-    names || (anonymous && in_time && incident.at >= attack.begins && on_function)
-}
-
-fn names(evidence: &Evidence, signs: &[&str]) -> bool {
-    let key = evidence.key.as_ref().map_or("", |key| key.name.as_str());
-    signs.iter().any(|sign| [key, &evidence.observed, &evidence.usual].iter().any(|text| text.contains(sign)))
+    let says_it = || {
+        let said = text::clauses(&incident.evidence, 3);
+        said.iter().any(|clause| attack.signs.iter().any(|sign| clause.contains(sign)))
+    };
+    names || (in_time && on_function && (anonymous || says_it()))
 }
 
 fn loot_by(attack: &Attack, at: Nanos) -> Loot {

@@ -160,15 +160,22 @@ impl Assembler {
         let (account, region) = (&*record.recipient_account_id, &*record.aws_region);
         let (service, operation) = (record.service().to_owned(), record.operation().to_owned());
         let risk = verbs::aws(&service, &operation);
-        let changes = service == "lambda" && !parameters.function_name.is_empty() && risk >= Risk::Control;
-        if changes && record.error_code.is_empty() {
-            let function = self.by_name(parameters.function(), account, region);
-            let mut name = format!("{} {service}.{operation}", record.principal());
+        let changed = match &*service {
+            "lambda" => parameters.function(),
+            "logs" => parameters.log_group_name.strip_prefix("/aws/lambda/").unwrap_or_default(),
+            _ => "",
+        };
+        if !changed.is_empty() && risk >= Risk::Control && record.error_code.is_empty() {
+            let function = self.by_name(changed, account, region);
+            let by = record.principal();
+            let mut name = format!("{by} {service}.{operation}");
             let fields = parameters.changed(account);
             if !fields.is_empty() {
                 name = format!("{name} ({})", fields.join(", "));
             }
-            let recipe = self.key(Family::Change, Risk::Control, &name);
+            let lets_strangers_in = fields.iter().any(|field| field.contains("account") || field.contains("everybody"));
+            let risk = if lets_strangers_in { Risk::Control } else { Risk::Write };
+            let recipes = [self.key(Family::Change, Risk::Control, &by), self.key(Family::Change, risk, &name)];
             let resource = resource_of(&function, account, region);
             let outside = Outside {
                 function: &function,
@@ -180,7 +187,7 @@ impl Assembler {
                 trace: [0; 16],
                 span: 0,
             };
-            self.tell(&outside, std::iter::once(&recipe), &[], false, out);
+            self.tell(&outside, recipes.iter(), &[], false, out);
         }
         self.read_call(record, &parameters, time, out);
     }

@@ -98,6 +98,11 @@ fn fleet_tail(clauses: &[Clause<'_>]) -> String {
     }
 }
 
+/// The first things the function did, a clause each.
+pub fn first(evidence: &[Evidence], most: usize) -> Vec<String> {
+    clauses(evidence, most, 64).into_iter().map(|clause| clause.text).collect()
+}
+
 fn clauses(evidence: &[Evidence], most: usize, name: usize) -> Vec<Clause<'_>> {
     let mut said: Vec<usize> = Vec::new();
     let mut clauses = Vec::new();

@@ -21,7 +21,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             place: Place::Before,
             ..requests(stage, level.pick([10, 60, 200]), 2 * HOUR)
         }
-        .told("uses only its own calls and answers a little more", &[stage.read.target, "rows", "times"])
+        .told("uses only its own calls and answers a little more", &[stage.read.target, "rows", "times", "calls", "answer"])
     }),
     behaviour("X02-slow-ramp", &[Source::Spans, Source::Trail], |stage, level| {
         Campaign {
@@ -32,7 +32,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             ramp: level.pick([1.2, 2.0, 8.0]),
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("begins with little and takes a few per cent more every hour", &[stage.read.target, "times", "rows"])
+        .told("begins with little and takes a few per cent more every hour", &[stage.read.target, "times", "rows", "calls"])
     }),
     behaviour("X03-behind-a-deploy", &[Source::Spans, Source::Trail], |stage, level| {
         Campaign {
@@ -89,7 +89,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             outside: vec![call(stage.read, level.pick([8, 5, 2]) * HOUR)],
             ..requests(stage, level.pick([2, 4, 8]), level.pick([9, 8, 6]) * HOUR)
         }
-        .told("does one new thing at a time, hours apart", &[stage.table, "credential", "address"])
+        .told("does one new thing at a time, hours apart", &[stage.table, "credential", "address", "no invocation"])
     }),
     behaviour("X08-hidden-calls", &[Source::Trail, Source::Platform], |stage, level| {
         Campaign {

@@ -43,7 +43,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             acts.push(call(start, 5, 30.0));
         }
         Campaign { acts, ..requests(stage, level.pick([1, 4, 10]), 10 * MINUTE) }
-            .told("writes to a queue it never wrote to", &[queue, "StartExecution"])
+            .told("writes to a queue it never wrote to", &[queue, "StartExecution", "refunds"])
     }),
     behaviour("A32-reverse-shell", &[Source::Spans, Source::Platform], |stage, level| {
         let held = level.pick([20_000.0, 120_000.0, 600_000.0]);
@@ -74,8 +74,8 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             size: Size::sent(200),
         };
         let op = level.pick([
-            Op::new(Service::Logs, "PutRetentionPolicy", "/aws/lambda"),
-            Op::new(Service::Logs, "DeleteLogGroup", "/aws/lambda"),
+            Op::new(Service::Logs, "PutRetentionPolicy", stage.function),
+            Op::new(Service::Logs, "DeleteLogGroup", stage.function),
             Op::new(Service::CloudTrail, "StopLogging", "account"),
         ]);
         let quiet = level == Intensity::Quiet;
@@ -86,7 +86,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             outside: vec![change(op)],
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("telemetry is switched off", &["StopLogging", "DeleteLogGroup", "PutRetentionPolicy", "silen", "no span"])
+        .told("telemetry is switched off", &["StopLogging", "DeleteLogGroup", "PutRetentionPolicy", "silen", "no span", "without", "changed by"])
     }),
     behaviour("A35-forged-telemetry", &[Source::Trail], |stage, level| {
         Campaign {
@@ -101,7 +101,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             acts: vec![sized(stage.read, level.pick([1, 2, 6]), 5.0, Size::rows(level.pick([6, 12, 40])))],
             ..requests(stage, level.pick([5, 30, 120]), HOUR)
         }
-        .told("does only what it always does, for somebody else", &[stage.read.target, "times", "rows"])
+        .told("does only what it always does, for somebody else", &[stage.read.target, "times", "rows", "calls"])
     }),
     behaviour("A37-poisoned-baseline", &[Source::Spans, Source::Trail], |stage, level| {
         Campaign {
@@ -112,7 +112,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             ramp: level.pick([4.0, 12.0, 40.0]),
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("takes a little more every hour", &[stage.read.target, "times", "rows"])
+        .told("takes a little more every hour", &[stage.read.target, "times", "rows", "calls"])
     }),
 ];
 

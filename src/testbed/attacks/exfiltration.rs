@@ -46,7 +46,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             ],
             ..requests(stage, level.pick([1, 6, 20]), level.pick([0, 10, 20]) * MINUTE)
         }
-        .told("writes what it reads into a bucket of another account", &["analytics-staging"])
+        .told("writes what it reads into a bucket of another account", &["analytics-staging", "sent"])
     }),
     behaviour("A04-foreign-table", &[Source::Spans, Source::Trail], |stage, level| {
         let Stage { table, bucket, .. } = *stage;
@@ -65,7 +65,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             Op::dynamo("Scan", stage.read.target)
         };
         Campaign { acts: vec![sized(scan, times, 45.0, Size::rows(rows))], ..requests(stage, 1, 0) }
-            .told("reads its own table from end to end", &["Scan", "ListObjectsV2", "times"])
+            .told("reads its own table from end to end", &["Scan", "ListObjectsV2", "times", "calls", "rows", "received"])
     }),
     behaviour("A06-wider-query", &[Source::Spans, Source::Platform], |stage, level| {
         let rows = level.pick([60, 600, 6_000]);
@@ -92,7 +92,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             over: 36 * HOUR,
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("takes one item more than it should, invocation by invocation", &[stage.read.target, "times", "rows"])
+        .told("takes one item more than it should, invocation by invocation", &[stage.read.target, "times", "rows", "calls"])
     }),
     behaviour("A09-made-public", &[Source::Spans, Source::Trail], |stage, level| {
         let Stage { bucket, .. } = *stage;

@@ -52,7 +52,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             ],
             ..requests(stage, level.pick([5, 15, 40]), 25 * MINUTE)
         }
-        .told("computes for somebody else", &["hashfarm", " s", "time"])
+        .told("computes for somebody else", &["hashfarm", "3333", " s", "time"])
     }),
     behaviour("A25-internal-denial-of-wallet", &[Source::Spans, Source::Platform, Source::Metrics], |stage, level| {
         Campaign {
@@ -92,7 +92,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             }
         };
         Campaign { acts, ..requests(stage, level.pick([1, 4, 6]), HOUR / 3) }
-            .told("uses services somebody pays for", &["GetSendQuota", "InvokeModel", "Publish", "publish"])
+            .told("uses services somebody pays for", &["GetSendQuota", "InvokeModel", "Publish", "publish", "sns:"])
     }),
 ];
 

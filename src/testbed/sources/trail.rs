@@ -258,7 +258,8 @@ fn parameter(op: Op) -> Option<(&'static str, String)> {
         Service::StepFunctions => Some(("stateMachineArn", arn("states", &format!("stateMachine:{name}")))),
         Service::Ssm | Service::CloudTrail => Some(("name", name)),
         Service::Iam => Some(("roleName", name)),
-        Service::Logs => Some(("logGroupName", name)),
+        Service::Logs if name.starts_with('/') => Some(("logGroupName", name)),
+        Service::Logs => Some(("logGroupName", format!("/aws/lambda/{name}"))),
         _ => None,
     }
 }
