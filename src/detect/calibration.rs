@@ -37,12 +37,12 @@ const PRIOR: Fit = Fit { start: 10.0, tail: TAIL, scale: 4.0 };
 const LEARNING_PRIOR: Fit = Fit { start: 16.0, tail: TAIL, scale: 6.0 };
 /// A tail is never believed to be thinner than this, bits.
 const LEAST_SCALE: f64 = 1.5;
-/// Above the line that the days ask for: the rule that scored them has learned since.
+/// The page line above what the days ask for: the rule that scored them has learned since. The queue promises nothing.
 const MARGIN: f64 = 1.0;
 /// Above a modelled line while nothing better is known.
 const YOUNG_MARGIN: f64 = 4.0;
 /// No line is drawn below these, however small or quiet the fleet: below them a person would shrug.
-const LEAST: Lines = Lines { page: 7.0, queue: 5.0 };
+const LEAST: Lines = Lines { page: 7.0, queue: 4.0 };
 /// Function-days kept a day; a larger fleet is represented by its highest scores and a sample of the rest.
 const MOST_UNITS: usize = 20_000;
 
@@ -214,23 +214,23 @@ impl Calibration {
 
     /// Draws the lines anew.
     pub fn redraw(&mut self, functions: u32) {
-        let queue = self.line(self.budget_per_day * 10.0, functions, YOUNG_MARGIN / 2.0);
-        let page = self.line(self.budget_per_day, functions, YOUNG_MARGIN);
+        let queue = self.line(self.budget_per_day * 10.0, functions, (0.0, YOUNG_MARGIN / 2.0));
+        let page = self.line(self.budget_per_day, functions, (MARGIN, YOUNG_MARGIN));
         let queue = queue.max(LEAST.queue);
         self.lines = Lines { page: page.max(queue).max(LEAST.page), queue };
     }
 
-    fn line(&self, budget: f64, functions: u32, young_margin: f64) -> f64 {
+    fn line(&self, budget: f64, functions: u32, (margin, young_margin): (f64, f64)) -> f64 {
         // What independent function-days would ask for; never below, however lucky the history.
-        let modelled = (f64::from(functions.max(1)) / budget).log2().max(0.0) + MARGIN;
+        let modelled = (f64::from(functions.max(1)) / budget).log2().max(0.0) + margin;
         let losses = losses(budget);
         let mut highest: Vec<f64> = self.days.iter().flat_map(|day| self.highest(day, losses as usize)).collect();
         highest.sort_by(|a, b| b.total_cmp(a));
         let top = highest.first().copied().unwrap_or(0.0);
         match exceedances_allowed(budget, losses, self.days.len()) {
             // So many may lie above: the next one is the line.
-            Some(allowed) => (highest.get(allowed).copied().unwrap_or(0.0) + MARGIN).max(modelled),
-            None => (top + MARGIN).max(modelled + young_margin),
+            Some(allowed) => (highest.get(allowed).copied().unwrap_or(0.0) + margin).max(modelled),
+            None => (top + margin).max(modelled + young_margin),
         }
     }
 

@@ -3,13 +3,14 @@
 use super::{
     DAY, HashMap, MINUTE, SECOND,
     calibration::{Calibration, KINDS, Kind},
-    evidence::{self, Draft},
+    evidence::{self, Draft, FirstRead},
     exceptions::{Covered, Exception, Exceptions},
     fleet::{Fleet, Mask},
     function::{Epoch, Function, Suspect},
     keys::When,
     mix,
     monitor::Monitor,
+    rollout::Rollouts,
     observation::{Channel, Family, Nanos, Observation, Risk},
     order,
     scoring::{self, Scoring},
@@ -67,6 +68,7 @@ pub struct Detector {
     /// Room for evidence, used again: of what was observed, and of the time and place it stands in.
     drafts: [Vec<Draft>; 2],
     exceptions: Exceptions,
+    rollouts: Rollouts,
 }
 
 impl Detector {
@@ -83,6 +85,7 @@ impl Detector {
             counters: Counters::default(),
             drafts: [Vec::new(), Vec::new()],
             exceptions: Exceptions::default(),
+            rollouts: Rollouts::default(),
         }
     }
 
@@ -157,6 +160,24 @@ impl Detector {
             self.turn_day(watermark);
         }
         self.monitor.advance(self.clock);
+    }
+
+    /// Functions whose incidents become pages now: what they alone began to read has waited for others.
+    pub fn take_due(&mut self) -> Vec<u64> {
+        let day = (self.clock / DAY) as u32;
+        let mut pages = Vec::new();
+        for held in self.rollouts.due(self.clock) {
+            let Some(function) = self.functions.get_mut(&held.function) else { continue };
+            if function.today.day == day {
+                let [of_invocations, ..] = &mut function.today.highest;
+                *of_invocations = of_invocations.max(held.score);
+            }
+            if function.today.paged || self.monitor.page(day) {
+                function.today.paged = true;
+                pages.push(held.function);
+            }
+        }
+        pages
     }
 
     /// What `function` showed since `from` is not to be learned: an incident says so.
@@ -321,7 +342,11 @@ impl Detector {
     ) -> Verdict {
         self.exceptions.strike(drafts, seen, &self.fleet);
         let score = if drafts.is_empty() { 0.0 } else { evidence::score(drafts, seen) };
-        let (tier, standardised) = self.tier(seen, kind, score, epoch, now);
+        let first_read = evidence::first_read(drafts, seen);
+        if let Some(read) = first_read {
+            self.rollouts.note(read.key, seen.function, now);
+        }
+        let (tier, standardised) = self.tier(seen, kind, (score, first_read), epoch, now);
         let evidence = if tier.is_some() { evidence::explain(drafts, seen, &self.fleet) } else { Vec::new() };
         let sample_size = self.functions.get(&seen.function).map_or(0, |function| u64::from(function.known_from()));
         Verdict { score, standardised, line: self.line(), tier, evidence, sample_size, at: seen.end }
@@ -332,7 +357,7 @@ impl Detector {
         &mut self,
         seen: &Observation<'_>,
         kind: Kind,
-        score: f64,
+        (score, first_read): (f64, Option<FirstRead>),
         epoch: &Epoch,
         now: Nanos,
     ) -> (Option<Tier>, f64) {
@@ -345,7 +370,9 @@ impl Detector {
         if let (Some(of_kind), Some(highest)) =
             (today.strata.get_mut(kind as usize), today.highest.get_mut(kind as usize))
         {
-            (*of_kind, *highest) = (stratum, highest.max(score as f32));
+            // What waits counts in full once it pages.
+            let counted = first_read.map_or(score, |read| read.rest);
+            (*of_kind, *highest) = (stratum, highest.max(counted as f32));
         }
         let lines = self.calibration.lines();
         if standardised < lines.queue - EVIDENCE_BELOW {
@@ -356,7 +383,8 @@ impl Detector {
             return (Some(Tier::Evidence), standardised);
         }
         self.monitor.crossed(seen.function, now, self.fleet.functions);
-        if standardised <= lines.page || known_from < PAGES_FROM {
+        let waits = |read: FirstRead| self.rollouts.hold(read.key, seen.function, score, now);
+        if standardised <= lines.page || known_from < PAGES_FROM || first_read.is_some_and(waits) {
             return (Some(Tier::Queue), standardised);
         }
         let day = function.today.day;

@@ -87,11 +87,10 @@ impl Drift {
             return;
         }
         let promote = self.day >= self.promoted.saturating_add(7);
-        let most = if self.deployed { WEEKLY_WITH_DEPLOY } else { WEEKLY };
         for ((clocks, sum), measure) in self.clocks.iter_mut().zip(self.sums).zip(DRIFTING) {
             let Some(sum) = sum.filter(|sum| *sum > 0) else { continue };
             let mean = sum as f64 / self.n as f64;
-            clocks.close(mean.log2());
+            clocks.close(mean.log2(), self.deployed);
             if f64::from(clocks.evidence) > super::magnitude::EVERYDAY {
                 let per_thousand = |log: f64| (log.exp2() * 1000.0) as u64;
                 tell(Drifted {
@@ -103,7 +102,7 @@ impl Drift {
                 });
             }
             if promote {
-                clocks.promote(most);
+                clocks.promote(mean.log2(), self.deployed);
             }
         }
         if promote {
@@ -113,7 +112,7 @@ impl Drift {
 }
 
 impl Clocks {
-    fn close(&mut self, day: f64) {
+    fn close(&mut self, day: f64, deployed: bool) {
         self.days = self.days.saturating_add(1);
         let distance = day - f64::from(self.slow);
         if self.days <= FREEZE_AFTER {
@@ -126,7 +125,9 @@ impl Clocks {
             return;
         }
         let spread = (1.25 * f64::from(self.spread)).max(LEAST_SPREAD);
-        let excess = ((day - f64::from(self.frozen)) / spread).min(MOST_EXCESS);
+        // The step that the next promotion will grant to a deploy is no evidence until then.
+        let granted = if deployed { WEEKLY_WITH_DEPLOY } else { 0.0 };
+        let excess = ((day - f64::from(self.frozen) - granted) / spread).min(MOST_EXCESS);
         let evidence = f64::from(self.evidence).max(0.0) + (excess - 1.0) * std::f64::consts::LOG2_E;
         self.evidence = evidence.clamp(0.0, MOST_EVIDENCE) as f32;
         let step = distance.clamp(-3.0 * spread, 3.0 * spread);
@@ -134,9 +135,17 @@ impl Clocks {
         self.spread += ((step.abs() - f64::from(self.spread)) / FOLLOWS_DAYS) as f32;
     }
 
-    fn promote(&mut self, most: f64) {
-        if self.days > FREEZE_AFTER {
-            self.frozen += (self.slow - self.frozen).clamp(-most as f32, most as f32);
+    fn promote(&mut self, day: f64, deployed: bool) {
+        if self.days <= FREEZE_AFTER {
+            return;
+        }
+        if deployed {
+            // What a version does is known after a day; a fortnight's mean knows it too late.
+            let most = WEEKLY_WITH_DEPLOY as f32;
+            self.frozen += (day as f32 - self.frozen).clamp(-most, most);
+            self.slow = self.frozen;
+        } else {
+            self.frozen += (self.slow - self.frozen).clamp(-WEEKLY as f32, WEEKLY as f32);
         }
     }
 }

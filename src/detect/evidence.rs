@@ -5,7 +5,7 @@
 
 use super::{
     fleet::Fleet,
-    observation::{Family, Observation, Quantity, Source},
+    observation::{Family, Observation, Quantity, Risk, Source},
     verdict::{Evidence, Feature, Measure, OwnedKey},
 };
 
@@ -20,6 +20,8 @@ enum Group {
     Absence,
     Volume,
     Time,
+    /// Computing of its own, which no slow neighbour explains.
+    Work,
     /// How many came, which is rarely the function's doing.
     Load,
     /// What others saw and the function did not tell of.
@@ -32,17 +34,18 @@ enum Group {
 
 impl Group {
     /// Weights, and the most that all of a group may come to, bits.
-    const ALL: [(Self, f64, f64); 13] = [
+    const ALL: [(Self, f64, f64); 14] = [
         // The weights temper what benign change moves most: outages bring errors and long durations, refactorings
         // new orders. What others can bring about, failing or coming in crowds, never makes a page by itself.
         (Self::What, 1.0, f64::INFINITY),
         (Self::Where, 1.0, f64::INFINITY),
         (Self::Who, 0.6, f64::INFINITY),
-        (Self::Failure, 0.4, MOST_BY_OTHERS),
+        (Self::Failure, 0.5, MOST_BY_OTHERS),
         (Self::Structure, 0.5, f64::INFINITY),
         (Self::Absence, 1.0, f64::INFINITY),
         (Self::Volume, 0.8, f64::INFINITY),
         (Self::Time, 0.5, f64::INFINITY),
+        (Self::Work, 0.8, f64::INFINITY),
         (Self::Load, 0.6, MOST_BY_OTHERS),
         (Self::Unseen, 1.0, f64::INFINITY),
         (Self::Stolen, 1.0, f64::INFINITY),
@@ -65,12 +68,8 @@ impl Group {
             Feature::Missing => Self::Absence,
             Feature::Repeats => Self::Volume,
             Feature::Magnitude(quantity) => match quantity {
-                Quantity::DurationUs
-                | Quantity::SelfTimeUs
-                | Quantity::MemoryMb
-                | Quantity::InitUs
-                | Quantity::AfterUs
-                | Quantity::PlatformUs => Self::Time,
+                Quantity::SelfTimeUs | Quantity::AfterUs => Self::Work,
+                Quantity::DurationUs | Quantity::MemoryMb | Quantity::InitUs | Quantity::PlatformUs => Self::Time,
                 Quantity::Invocations | Quantity::Concurrency | Quantity::Throttles => Self::Load,
                 Quantity::Failures => Self::Failure,
                 _ => Self::Volume,
@@ -93,6 +92,8 @@ const CORROBORATION: f64 = 1.5;
 const MOST_CORROBORATION: f64 = 6.0;
 /// What failures, or crowds, come to at most: enough for the queue, and no page.
 const MOST_BY_OTHERS: f64 = 6.5;
+/// What comes with reading one new thing, bits: a call or two more, and what they returned.
+const MOST_BESIDE_READING: f64 = 12.0;
 /// Evidence that is shown.
 const MOST_SHOWN: usize = 12;
 
@@ -126,10 +127,9 @@ pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
     if novel {
         drafts.retain(|draft| !matches!(draft.feature, Feature::Order | Feature::Shape));
     }
-    // An hour of failures is an hour of waiting and trying again: one act.
-    let failing = drafts.iter().any(|draft| draft.feature == Feature::Window(Measure::Failures));
+    let act = Act::of(drafts, seen);
     for (wanted, weight, most) in Group::ALL {
-        let group = |draft: &Draft| group(draft, seen, failing);
+        let group = |draft: &Draft| act.group(draft, seen);
         total += merge(drafts, group, wanted, (weight, most));
     }
     total
@@ -158,17 +158,72 @@ fn merge(drafts: &mut [Draft], group: impl Fn(&Draft) -> Group, wanted: Group, (
 
 /// Whether it is about what was done and to what.
 pub fn is_about_what(draft: &Draft, seen: &Observation<'_>) -> bool {
-    group(draft, seen, false) == Group::What
+    Act::default().group(draft, seen) == Group::What
 }
 
-fn group(draft: &Draft, seen: &Observation<'_>, failing: bool) -> Group {
-    let family = draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| touch.key.family);
-    match Group::of(draft.feature, family) {
-        // Whoever fails takes another way and another time: that is one act, and an outage's more often than not.
-        Group::Structure | Group::Time if seen.failed => Group::Failure,
-        Group::Time | Group::Volume if failing && matches!(draft.feature, Feature::Window(_)) => Group::Failure,
-        group => group,
+/// What all evidence of one observation has in common: one act shows in several ways.
+#[derive(Clone, Copy, Debug, Default)]
+struct Act {
+    /// Whoever fails takes another way and another time, an outage's more often than not; an hour of failures is one of
+    /// waiting and trying again.
+    failed: bool,
+    /// A crowd asks for more of everything, and has caches cold and queues long.
+    crowded: bool,
+    /// Who computes for longer runs for longer.
+    worked: bool,
+}
+
+impl Act {
+    fn of(drafts: &[Draft], seen: &Observation<'_>) -> Self {
+        let has = |feature| drafts.iter().any(|draft| draft.feature == feature);
+        Self {
+            failed: seen.failed || has(Feature::Window(Measure::Failures)),
+            crowded: has(Feature::Window(Measure::Rate)),
+            worked: has(Feature::Magnitude(Quantity::SelfTimeUs)),
+        }
     }
+
+    fn group(self, draft: &Draft, seen: &Observation<'_>) -> Group {
+        let family = draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| touch.key.family);
+        let of_hour = matches!(draft.feature, Feature::Window(_));
+        match Group::of(draft.feature, family) {
+            Group::Structure | Group::Time | Group::Work if self.failed && !of_hour => Group::Failure,
+            Group::Time | Group::Volume | Group::Load if self.failed && of_hour => Group::Failure,
+            Group::Time | Group::Volume if self.crowded && of_hour => Group::Load,
+            Group::Time if self.worked => Group::Work,
+            group => group,
+        }
+    }
+}
+
+/// That something was read which was not read before, and nothing much besides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FirstRead {
+    /// What was read.
+    pub key: u64,
+    /// What else there is to say, bits.
+    pub rest: f64,
+}
+
+/// Whether that is all there is to say. `drafts` are scored.
+pub fn first_read(drafts: &[Draft], seen: &Observation<'_>) -> Option<FirstRead> {
+    let mut rest = 0.0;
+    let mut strongest: Option<(u64, f64)> = None;
+    for draft in drafts {
+        if !is_about_what(draft, seen) {
+            rest += draft.bits;
+            continue;
+        }
+        let key = draft.touch.and_then(|place| seen.touches.get(place)).map(|touch| touch.key);
+        let key = key.filter(|key| key.risk == Risk::Read)?;
+        // An operation is read everywhere; the thing it reads is what others begin to read too.
+        let bits = if key.family == Family::Resource { f64::INFINITY } else { draft.bits };
+        if strongest.is_none_or(|(_, most)| bits > most) {
+            strongest = Some((key.hash, bits));
+        }
+    }
+    let (key, _) = strongest?;
+    (rest < MOST_BESIDE_READING).then_some(FirstRead { key, rest })
 }
 
 /// The drafts in words, strongest first.

@@ -25,6 +25,7 @@ mod monitor;
 mod order;
 mod portrait;
 mod rhythm;
+mod rollout;
 mod saved;
 mod scoring;
 mod unheard;

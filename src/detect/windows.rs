@@ -18,7 +18,7 @@ const SCALE: f64 = 1024.0;
 /// An hour with fewer invocations is measured as if it had had so many, the others as ever.
 const LEAST_INVOCATIONS: u32 = 16;
 /// The same for what the rate is compared with.
-const LEAST_EXPECTED: f32 = 20.0;
+const LEAST_EXPECTED: f32 = 8.0;
 /// Where nothing ever failed, each failure says no more than this, bits.
 const BITS_A_FAILURE: f64 = 2.5;
 /// Hours to know before anything is unusual.

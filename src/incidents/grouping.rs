@@ -131,6 +131,19 @@ impl Incidents {
         changes
     }
 
+    /// The incident that `function` is part of is a page from now on. Something comes back if it was not one before.
+    pub fn raise(&mut self, function: u64, now: Nanos) -> Option<Change> {
+        let slot = self.sharing(&[Cause::Function(function)], now).first().copied()?;
+        let open = self.open.get_mut(&slot)?;
+        if !open.raise() {
+            return None;
+        }
+        self.counters.updated += 1;
+        let change = open.tell(ChangeKind::Updated, now);
+        self.note_due(slot);
+        Some(change)
+    }
+
     /// A person says that an open incident is over.
     pub fn resolve(&mut self, id: &str) -> Option<Change> {
         let slot = self.open.iter().find(|(_, open)| open.incident.id == id).map(|(slot, _)| *slot)?;

@@ -92,6 +92,14 @@ impl Open {
         self.refresh();
     }
 
+    /// Makes it a page. False if it was one.
+    pub fn raise(&mut self) -> bool {
+        let raised = self.incident.tier < Tier::Page;
+        self.incident.tier = Tier::Page;
+        self.refresh();
+        raised
+    }
+
     /// Takes a verdict of tier evidence in: it corroborates, but is no news and does not keep the incident open.
     pub fn corroborate(&mut self, finding: &Finding<'_>) {
         self.count_invocation(finding.invocation_id);

@@ -169,6 +169,9 @@ impl Model {
     /// Does what is due at `now`; what an incident showed must not be learned as normal.
     fn close(&mut self, now: Nanos, seen: &mut Seen) {
         self.detector.advance(now);
+        for function in self.detector.take_due() {
+            seen.changes.extend(self.incidents.raise(function, now));
+        }
         seen.changes.extend(self.incidents.advance(now));
         for Change { kind, incident } in &seen.changes {
             if *kind == ChangeKind::Opened {
