@@ -19,6 +19,8 @@ enum Group {
     Structure,
     Absence,
     Volume,
+    /// Of one call, which may be for one large object.
+    Size,
     Time,
     /// Computing of its own, which no slow neighbour explains.
     Work,
@@ -34,9 +36,10 @@ enum Group {
 
 impl Group {
     /// Weights, and the most that all of a group may come to, bits.
-    const ALL: [(Self, f64, f64); 14] = [
+    const ALL: [(Self, f64, f64); 15] = [
         // The weights temper what benign change moves most: outages bring errors and long durations, refactorings
-        // new orders. What others can bring about, failing or coming in crowds, never makes a page by itself.
+        // new orders. What others can bring about, failing or coming in crowds, never makes a page by
+        // itself, and neither does one large object.
         (Self::What, 1.0, f64::INFINITY),
         (Self::Where, 1.0, f64::INFINITY),
         (Self::Who, 0.6, f64::INFINITY),
@@ -44,6 +47,7 @@ impl Group {
         (Self::Structure, 0.5, f64::INFINITY),
         (Self::Absence, 1.0, f64::INFINITY),
         (Self::Volume, 0.8, f64::INFINITY),
+        (Self::Size, 0.8, MOST_BY_OTHERS),
         (Self::Time, 0.5, f64::INFINITY),
         (Self::Work, 0.8, f64::INFINITY),
         (Self::Load, 0.6, MOST_BY_OTHERS),
@@ -71,6 +75,7 @@ impl Group {
                 Quantity::SelfTimeUs | Quantity::AfterUs => Self::Work,
                 Quantity::DurationUs | Quantity::MemoryMb | Quantity::InitUs | Quantity::PlatformUs => Self::Time,
                 Quantity::Invocations | Quantity::Concurrency | Quantity::Throttles => Self::Load,
+                Quantity::CallBytes => Self::Size,
                 Quantity::Failures => Self::Failure,
                 _ => Self::Volume,
             },
@@ -90,10 +95,10 @@ impl Group {
 /// Corroboration by further evidence of the same group, bits: for each doubling, and at most.
 const CORROBORATION: f64 = 1.5;
 const MOST_CORROBORATION: f64 = 6.0;
-/// What failures, or crowds, come to at most: enough for the queue, and no page.
+/// What failures, crowds or one large call come to at most: enough for the queue, and no page.
 const MOST_BY_OTHERS: f64 = 6.5;
 /// What comes with reading one new thing, bits: a call or two more, and what they returned.
-const MOST_BESIDE_READING: f64 = 12.0;
+const MOST_BESIDE_READING: f64 = 16.0;
 /// Evidence that is shown.
 const MOST_SHOWN: usize = 12;
 
@@ -122,8 +127,8 @@ impl Draft {
 /// Merges within groups, adds over groups; the drafts' bits become their parts of the sum.
 pub fn score(drafts: &mut Vec<Draft>, seen: &Observation<'_>) -> f64 {
     let mut total = 0.0;
-    // A new operation makes a new shape: structure then says nothing of its own, but for what is missing.
-    let novel = drafts.iter().any(|draft| draft.feature == Feature::Novelty && is_about_what(draft, seen));
+    // A new step makes a new shape: structure then says nothing of its own, but for what is missing.
+    let novel = drafts.iter().any(|draft| is_new_step(draft, seen));
     if novel {
         drafts.retain(|draft| !matches!(draft.feature, Feature::Order | Feature::Shape));
     }
@@ -156,8 +161,13 @@ fn merge(drafts: &mut [Draft], group: impl Fn(&Draft) -> Group, wanted: Group, (
     weight * merged
 }
 
+/// Whether it is about something done, or reached, that was not before.
+pub fn is_new_step(draft: &Draft, seen: &Observation<'_>) -> bool {
+    draft.feature == Feature::Novelty && matches!(Act::default().group(draft, seen), Group::What | Group::Where)
+}
+
 /// Whether it is about what was done and to what.
-pub fn is_about_what(draft: &Draft, seen: &Observation<'_>) -> bool {
+fn is_about_what(draft: &Draft, seen: &Observation<'_>) -> bool {
     Act::default().group(draft, seen) == Group::What
 }
 

@@ -2,7 +2,7 @@
 //! and what is left is scored as ever.
 
 use super::{
-    evidence::{Draft, is_about_what},
+    evidence::{Draft, is_new_step},
     fleet::Fleet,
     observation::{Family, Nanos, Observation},
     verdict::Feature,
@@ -81,7 +81,7 @@ impl Exceptions {
                 .iter()
                 .position(|(exception, _)| mine(exception.reach) && exception.covers(draft, seen, fleet));
             let Some(at) = at else { return true };
-            new_act |= draft.feature == Feature::Novelty && is_about_what(draft, seen);
+            new_act |= is_new_step(draft, seen);
             struck.push(at);
             false
         });

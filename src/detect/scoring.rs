@@ -15,7 +15,7 @@ use super::{
 const SUSPECT_FOR: Nanos = DAY;
 const MOST_SUSPECT: f64 = 6.0;
 
-/// What is believed of who changes functions before anybody did, in changes.
+/// What is believed of who changes functions, in changes, once a few have told that they are recorded.
 const CHANGES_BEFOREHAND: f64 = 32.0;
 
 /// One observation being scored against what is known.
@@ -128,7 +128,7 @@ impl Scoring<'_> {
         };
         // Whether others have it is counted in already.
         // Changes are few. That they come by known hands, and open nothing to strangers, is known beforehand.
-        let known = if key.risk == Risk::Control { CHANGES_BEFOREHAND } else { 0.0 };
+        let known = if key.risk == Risk::Control { CHANGES_BEFOREHAND.min(4.0 * seen) } else { 0.0 };
         let rarity = ((seen.max(f64::from(count)) + known + 1.0) / (f64::from(count) * (known + 1.0) + 1.0)).log2().max(0.0);
         let own = changes.surprise(Family::Change, standing + known, seen + known).min(rarity);
         let bits = novelty_bits(own, 0.0, key.risk);

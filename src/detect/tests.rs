@@ -313,7 +313,8 @@ fn what_is_expected_is_no_surprise_and_its_names_are_masked() {
     let (mut detector, _) = trained(1);
     detector.mask_names(Mask::new(|name| name.strip_prefix("ann").map(|rest| format!("[redacted]{rest}"))));
     let at = START + 14 * DAY + 11 * 60 * MINUTE;
-    let attack = |host: &str| Invocation::usual(1, at, &mut Random(3)).touch(Family::Destination, Risk::Egress, host);
+    let usual = Invocation { failed: false, cold: false, ..Invocation::usual(1, at, &mut Random(5)) };
+    let attack = |host: &str| usual.clone().touch(Family::Destination, Risk::Egress, host);
     assert!(attack("ann.evil.example").observe(&mut detector).is_anomaly());
     detector.expect(vec![Exception {
         id: 7,

@@ -160,21 +160,27 @@ pub fn kind(evidence: &Evidence) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::{
+        observation::{Risk, Source},
+        verdict::OwnedKey,
+    };
 
     fn attack(invocations: &[&str]) -> Attack {
         Attack {
             id: "A04",
             function: "get",
-            begins: 1_000,
-            ends: 2_000,
+            begins: 1_000 * SECOND,
+            ends: 2_000 * SECOND,
             invocations: invocations.iter().map(|id| (*id).to_owned()).collect(),
-            loot: [500, 1_500, 2_500].map(|at| (at, Loot { records: 1, bytes: 10, gb_seconds: 0.0 })).to_vec(),
+            loot: [500, 1_500, 2_500].map(|at| (at * SECOND, Loot { records: 1, bytes: 10, gb_seconds: 0.0 })).to_vec(),
             description: String::new(),
             signs: vec!["customers"],
         }
     }
 
-    fn change(tier: Tier, function: &str, at: Nanos, invocations: &[&str]) -> Change {
+    /// At so many seconds.
+    fn change(tier: Tier, function: &str, at: u64, invocations: &[&str]) -> Change {
+        let at = at * SECOND;
         let incident = Incident {
             id: "inc-1".into(),
             tier,
@@ -200,14 +206,36 @@ mod tests {
         Change { kind: ChangeKind::Opened, incident }
     }
 
+    /// An audit log's record of `get`, which knows of no invocation.
+    fn saying(touched: &str, at: u64) -> Change {
+        let mut change = change(Tier::Page, "get", at, &["record"]);
+        let key = OwnedKey { family: Family::Resource, risk: Risk::Read, hash: 1, name: touched.to_owned() };
+        change.incident.evidence = vec![Evidence {
+            feature: Feature::Novelty,
+            key: Some(key),
+            bits: 9.0,
+            observed: String::new(),
+            usual: String::new(),
+            seen_in: 0,
+            out_of: 100,
+            fleet: (0, 1),
+            amount: 0,
+            source: Source::default(),
+        }];
+        change
+    }
+
     #[test]
     fn an_incident_is_about_an_attack_whose_invocations_or_time_it_names() {
         let table = [
             ("names it", &["a"][..], change(Tier::Page, "other", 9_000, &["a"]), true),
             ("names another", &["a"], change(Tier::Page, "get", 1_500, &["b"]), false),
             ("no invocations, its function, its time", &[], change(Tier::Page, "get", 1_500, &["b"]), true),
+            ("names it without an invocation", &["a"], saying("dynamodb:table/customers", 1_500), true),
+            ("says something else", &["a"], saying("dynamodb:table/orders", 1_500), false),
+            ("in the second in which it began", &[], change(Tier::Page, "get", 1_000, &["b"]), true),
             ("no invocations, too early", &[], change(Tier::Page, "get", 500, &["b"]), false),
-            ("no invocations, much too late", &[], change(Tier::Page, "get", 5_000 + HORIZON, &["b"]), false),
+            ("no invocations, much too late", &[], change(Tier::Page, "get", 5_000 + HORIZON / SECOND, &["b"]), false),
             ("no invocations, another function", &[], change(Tier::Page, "put", 1_500, &["b"]), false),
         ];
         for (name, invocations, change, expected) in table {
@@ -219,13 +247,13 @@ mod tests {
     fn what_was_lost_counts_up_to_the_first_page() {
         let attack = attack(&["a"]);
         let mut judge = Judge::new(&[90, 80, 10]);
-        assert!(!judge.take(&change(Tier::Evidence, "get", 1_100, &["a"]), &attack, 1_200));
-        assert!(!judge.take(&change(Tier::Queue, "get", 1_100, &["a"]), &attack, 1_200));
-        assert!(judge.take(&change(Tier::Page, "get", 1_600, &["a"]), &attack, 1_700));
+        assert!(!judge.take(&change(Tier::Evidence, "get", 1_100, &["a"]), &attack, 1_200 * SECOND));
+        assert!(!judge.take(&change(Tier::Queue, "get", 1_100, &["a"]), &attack, 1_200 * SECOND));
+        assert!(judge.take(&change(Tier::Page, "get", 1_600, &["a"]), &attack, 1_700 * SECOND));
         let found = judge.finish(&attack);
         assert!(found.paged && found.queued);
         assert_eq!((found.rank, found.invocations, found.loot.records), (Some(3), Some(1), 2));
-        assert!((found.seconds.unwrap() - 200e-9).abs() < 1e-12);
+        assert!((found.seconds.unwrap() - 200.0).abs() < 1e-9);
         assert_eq!(Judge::new(&[]).finish(&attack).loot.records, 3);
     }
 }
