@@ -1,6 +1,6 @@
 //! One batch to several consumers over the same bytes.
 
-use super::{Batch, Boxed, Consumer, Next, Outcome};
+use super::{Batch, Boxed, Consumer, Headroom, Next, Outcome};
 
 /// Hands each batch to every consumer and tells the sender of the worst outcome.
 pub struct FanOut(Vec<Next>);
@@ -24,5 +24,9 @@ impl Consumer for FanOut {
             }
             worst
         })
+    }
+
+    fn headroom(&self) -> Option<Headroom> {
+        self.0.iter().filter_map(|consumer| consumer.headroom()).min_by_key(|headroom| headroom.bytes)
     }
 }

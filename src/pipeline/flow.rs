@@ -12,7 +12,7 @@ use std::{
 use tracing::Instrument as _;
 
 use super::{
-    Batch, Boxed, Consumer, Next, Outcome,
+    Batch, Boxed, Consumer, Headroom, Next, Outcome,
     component::{Context, StartError},
 };
 use crate::{
@@ -40,6 +40,10 @@ impl Consumer for Received {
         let span = span("receiver", &self.receiver, &batch);
         // Asked only within the span, so that what the next node does is below it.
         Box::pin(traced(async { self.next.consume(batch).await }, span))
+    }
+
+    fn headroom(&self) -> Option<Headroom> {
+        self.next.headroom()
     }
 
     fn drain(&self) -> Boxed<'_, ()> {
@@ -123,6 +127,10 @@ impl Consumer for Processor {
             outcome
         });
         Box::pin(traced(consume, span))
+    }
+
+    fn headroom(&self) -> Option<Headroom> {
+        self.inner.headroom()
     }
 
     fn drain(&self) -> Boxed<'_, ()> {

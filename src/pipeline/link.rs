@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use tokio::sync::mpsc;
 
-use super::{Batch, Boxed, Consumer, Next, Outcome};
+use super::{Batch, Boxed, Consumer, Headroom, Next, Outcome};
 
 /// What a node hands on to.
 #[derive(Default)]
@@ -48,6 +48,10 @@ struct Entrance {
 impl Consumer for Entrance {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
         self.node.consume(batch)
+    }
+
+    fn headroom(&self) -> Option<Headroom> {
+        self.node.headroom()
     }
 }
 

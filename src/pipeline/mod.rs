@@ -31,11 +31,27 @@ pub trait Consumer: Send + Sync {
     /// Takes the batch to its last safe point (delivered, enqueued, or committed) and says how that went.
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome>;
 
+    /// What memory allows before this pipeline would refuse; `None` if it would not for memory's sake.
+    ///
+    /// Asked before a body is read: what would be refused afterwards need not be read at all.
+    fn headroom(&self) -> Option<Headroom> {
+        None
+    }
+
     /// Hands on everything still held, within the caller's deadline. Called once, after the last `consume`,
     /// upstream nodes first.
     fn drain(&self) -> Boxed<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What the memory of the process allowed at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    /// Bytes that may still come; less than nothing if there are too many.
+    pub bytes: i64,
+    /// When that was: who has heeded it need not do so again.
+    pub at: tokio::time::Instant,
 }
 
 /// The next node of a pipeline.

@@ -11,8 +11,11 @@
 //! nothing is lost, as receivers pass that on to the sender. Percentages are of what the process may have: the
 //! machine's memory, or its control group's limit if that is less. The resident size is read when a batch comes and the
 //! last reading is older than `check_interval`, or so much has come since that it might say something else now: without
-//! batches there is nothing to refuse. The limit is kept if the receivers' `max_in_flight_size` fits between the soft limit
-//! and it.
+//! batches there is nothing to refuse. While it refuses it looks again after some milliseconds, whatever the interval, and
+//! senders are asked to come back after `check_interval`.
+//!
+//! Where it comes first in a pipeline, as it should, receivers ask how much is left before they read a body, and refuse what
+//! would only be refused here.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -27,7 +30,7 @@ use crate::{
     config::{Check, Report},
     otlp::Signal,
     pipeline::{
-        Batch, Boxed, Consumer, Next, Outcome,
+        Batch, Boxed, Consumer, Headroom, Next, Outcome,
         component::{Context, ProcessorConfig, StartError},
     },
     telemetry::{
@@ -37,6 +40,10 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
+/// While memory is short, and for receivers, a reading is no older than this.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Receivers are to stay below the soft limit by this part of the spike limit: what they let in should not be refused here.
+const MARGIN: u64 = 2;
 /// Of what is left up to the soft limit, this part may come before another reading: other pipelines take theirs, and a batch
 /// may be held in more than one form.
 const SHARE: u64 = 8;
@@ -107,8 +114,8 @@ impl Check for Config {
 }
 
 impl Config {
-    /// Bytes above which batches are refused, if the process may have `total` bytes.
-    fn soft_limit(&self, total: u64) -> u64 {
+    /// Bytes above which batches are refused, and how many more there may be for a while, if the process may have `total`.
+    fn limits(&self, total: u64) -> Limits {
         let (limit, spike) = match (self.limit_mib, self.limit_percentage) {
             (Some(mib), _) => (mib.saturating_mul(MIB), self.spike_limit_mib.map(|mib| mib.saturating_mul(MIB))),
             (None, percent) => {
@@ -116,8 +123,15 @@ impl Config {
                 (of_total(percent.unwrap_or(100)), self.spike_limit_percentage.map(of_total))
             }
         };
-        limit.saturating_sub(spike.unwrap_or(limit / 5))
+        let spike = spike.unwrap_or(limit / 5);
+        Limits { soft: limit.saturating_sub(spike), spike }
     }
+}
+
+/// Bytes.
+struct Limits {
+    soft: u64,
+    spike: u64,
 }
 
 impl ProcessorConfig for Config {
@@ -134,14 +148,19 @@ impl ProcessorConfig for Config {
 
 /// What the last reading said.
 struct Reading {
-    next_check: Option<Instant>,
-    above: bool,
+    at: Option<Instant>,
+    resident: u64,
     /// Bytes that may come before another reading.
     room: u64,
+    /// What was said of it in the log, and when that may change.
+    told_above: bool,
+    next_telling: Option<Instant>,
 }
 
 struct Limiter {
     soft_limit: u64,
+    /// What receivers are to stay below.
+    aim: u64,
     check_interval: Duration,
     read: fn() -> Option<u64>,
     reading: Mutex<Reading>,
@@ -166,11 +185,13 @@ impl Limiter {
             Signal::Logs => ("otelcol_processor_accepted_log_records", "otelcol_processor_refused_log_records"),
         };
         let labels = [("processor", context.id.as_str())];
+        let Limits { soft, spike } = config.limits(total);
         Self {
-            soft_limit: config.soft_limit(total),
+            soft_limit: soft,
+            aim: soft.saturating_sub(spike / MARGIN),
             check_interval: config.check_interval,
             read,
-            reading: Mutex::new(Reading { next_check: None, above: false, room: 0 }),
+            reading: Mutex::new(Reading { at: None, resident: 0, room: 0, told_above: false, next_telling: None }),
             accepted: context.metrics.counter(accepted, "Items let through.", &labels),
             refused: context.metrics.counter(refused, "Items refused because memory is short.", &labels),
             component: context.component.clone(),
@@ -181,36 +202,47 @@ impl Limiter {
     /// Whether the process is above its soft limit with `bytes` more, by a reading no older than the interval.
     fn above(&self, bytes: u64) -> bool {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = if reading.resident > self.soft_limit { LOOK_AGAIN } else { self.check_interval };
+        self.look(&mut reading, oldest, bytes);
+        reading.resident > self.soft_limit
+    }
+
+    /// Reads anew if the reading is as old as `oldest` or does not cover `bytes` more.
+    fn look(&self, reading: &mut Reading, oldest: Duration, bytes: u64) {
         let now = Instant::now();
-        if reading.next_check.is_some_and(|next_check| now < next_check) && (reading.above || bytes <= reading.room) {
+        let above = reading.resident > self.soft_limit;
+        let age = reading.at.map(|at| now.saturating_duration_since(at));
+        if age.is_some_and(|age| age < oldest.min(self.check_interval)) && (above || bytes <= reading.room) {
             reading.room = reading.room.saturating_sub(bytes);
-            return reading.above;
+            return;
         }
-        reading.next_check = Some(now + self.check_interval);
-        let is_above = |resident: u64| resident > self.soft_limit;
+        reading.at = Some(now);
         // A reading that fails says nothing new.
-        let Some(mut resident) = (self.read)() else { return reading.above };
-        if is_above(resident) {
+        let Some(mut resident) = (self.read)() else { return };
+        if resident > self.soft_limit {
             give_back_freed();
             resident = (self.read)().unwrap_or(resident);
         }
-        let above = is_above(resident);
+        reading.resident = resident;
         reading.room = self.soft_limit.saturating_sub(resident) / SHARE;
-        if above != reading.above {
-            let (resident_mib, soft_limit_mib) = (resident / MIB, self.soft_limit / MIB);
-            if above {
-                tracing::warn!(
-                    component = self.component,
-                    resident_mib,
-                    soft_limit_mib,
-                    "memory is short, refusing data"
-                );
-            } else {
-                tracing::info!(component = self.component, resident_mib, soft_limit_mib, "memory suffices again");
-            }
+        self.tell(reading, now);
+    }
+
+    /// Says in the log what has changed, not more often than once in an interval.
+    fn tell(&self, reading: &mut Reading, now: Instant) {
+        let above = reading.resident > self.soft_limit;
+        if above == reading.told_above || reading.next_telling.is_some_and(|next| now < next) {
+            return;
         }
-        reading.above = above;
-        above
+        reading.told_above = above;
+        reading.next_telling = Some(now + self.check_interval);
+        let (component, resident_mib, soft_limit_mib) =
+            (&self.component, reading.resident / MIB, self.soft_limit / MIB);
+        if above {
+            tracing::warn!(component, resident_mib, soft_limit_mib, "memory is short, refusing data");
+        } else {
+            tracing::info!(component, resident_mib, soft_limit_mib, "memory suffices again");
+        }
     }
 }
 
@@ -222,6 +254,13 @@ impl Consumer for Limiter {
         }
         self.accepted.add(batch.items as u64);
         self.next.consume(batch)
+    }
+
+    fn headroom(&self) -> Option<Headroom> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look(&mut reading, LOOK_AGAIN, 0);
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        reading.at.map(|at| Headroom { bytes: bytes(self.aim) - bytes(reading.resident), at })
     }
 }
 

@@ -42,6 +42,33 @@ async fn refuses_above_the_soft_limit_and_looks_again_after_the_interval() {
     assert!(text.contains("otelcol_processor_refused_log_records{processor=\"memory_limiter\"} 20"), "{text}");
 }
 
+/// Scenario: memory is short and then suffices again, well within a long interval.
+/// Guarantees: data is let through as soon as that shows; receivers are told what is left until half a spike below.
+#[tokio::test(start_paused = true)]
+async fn refusing_ends_with_its_reason_and_receivers_hear_what_is_left() {
+    static RESIDENT: AtomicU64 = AtomicU64::new(0);
+    let config = Config { limit_mib: Some(100), check_interval: Duration::from_mins(1), ..Config::default() };
+    let context = probe::context("memory_limiter", Path::new(""));
+    let read = || Some(RESIDENT.load(Ordering::Relaxed) * MIB);
+    let limiter = Limiter::new(&config, 0, read, Signal::Logs, Script::new([]), &context);
+    let soon = Duration::from_millis(5);
+    #[rustfmt::skip]
+    let table = [
+        ("below",                     60, soon, Some(10)),
+        ("above what is aimed for",   75, soon, Some(-5)),
+        ("above the soft limit",      90, soon, None),
+        ("below again",               50, soon, Some(20)),
+    ];
+    for (row, resident, later, left) in table {
+        RESIDENT.store(resident, Ordering::Relaxed);
+        tokio::time::advance(later).await;
+        let headroom = limiter.headroom().unwrap();
+        assert_eq!(headroom.bytes / MIB as i64, left.unwrap_or(-20), "{row}");
+        assert_eq!(limiter.consume(batch()).await == Outcome::Accepted, left.is_some(), "{row}");
+    }
+    assert_eq!(limiter.headroom().unwrap().at, Instant::now(), "the reading has its time");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flood_within_the_interval_is_noticed() {
     static RESIDENT: AtomicU64 = AtomicU64::new(40);
@@ -71,7 +98,7 @@ fn the_soft_limit_is_the_limit_less_the_spike_limit() {
         ("percent with small spike",  percent(50, Some(1)), 490),
     ];
     for (row, config, expected) in table {
-        assert_eq!(config.soft_limit(total), expected * MIB, "{row}");
+        assert_eq!(config.limits(total).soft, expected * MIB, "{row}");
     }
 }
 

@@ -64,6 +64,17 @@ pub struct Door {
     counters: [Counters; 3],
 }
 
+/// What is known of a body before it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Coming {
+    /// Bytes that the protocol puts in front of it.
+    pub framing: usize,
+    /// How long it is said to be; zero if nothing is said.
+    pub announced: usize,
+    /// Whether its sender reads an answer only when it has sent everything, as over HTTP/1.1.
+    pub in_turn: bool,
+}
+
 /// A body that has been read, and the room it holds.
 pub struct Read {
     /// What the protocol puts in front of it.
@@ -79,6 +90,7 @@ pub struct Read {
 struct Gathered {
     framing: usize,
     announced: usize,
+    in_turn: bool,
     limit: usize,
     prefix: Vec<u8>,
     first: Bytes,
@@ -131,20 +143,21 @@ impl Door {
         self.outputs.get(signal).is_some()
     }
 
-    /// Reads a whole body of at most the limit behind the `framing` bytes that the protocol puts first, admitting its
-    /// bytes as they come.
-    pub async fn read(&self, body: Incoming, announced: Option<u64>, framing: usize) -> Result<Read, Heard> {
-        let announced = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    /// Reads a whole body of `signal` of at most the limit, admitting its bytes as they come.
+    pub async fn read(&self, signal: Signal, body: Incoming, coming: Coming) -> Result<Read, Heard> {
+        let Coming { framing, announced, in_turn } = coming;
         let limit = self.max_bytes + framing;
         if announced > limit {
             hear_out(body).await;
             return Err(Err(Refusal::TooLarge { limit: self.max_bytes }));
         }
-        let mut admitted = self.admission.begin();
-        if !admitted.could_hold(announced) {
+        self.admission.heed(self.outputs.get(signal).and_then(|next| next.headroom()));
+        let Some(mut admitted) = self.admission.begin(announced) else {
+            self.counters(signal).refused_requests.add(1);
+            let_go(body, in_turn).await;
             return Err(Ok(Outcome::Overloaded { after: COME_BACK }));
-        }
-        let mut gathered = Gathered { framing, announced, limit, ..Gathered::default() };
+        };
+        let mut gathered = Gathered { framing, announced, in_turn, limit, ..Gathered::default() };
         match tokio::time::timeout(BODY_DEADLINE, collect(body, &mut gathered, &mut admitted)).await {
             Ok(Ok(())) => {
                 let Gathered { prefix, first, whole, .. } = gathered;
@@ -165,12 +178,7 @@ impl Door {
         sent: Bytes,
         mut admitted: Admitted,
     ) -> Heard {
-        let [traces, metrics, logs] = &self.counters;
-        let counters = match signal {
-            Signal::Traces => traces,
-            Signal::Metrics => metrics,
-            Signal::Logs => logs,
-        };
+        let counters = self.counters(signal);
         let heard = self.deliver(signal, form, encoding, sent, &mut admitted, counters).await;
         match &heard {
             Ok(Outcome::Accepted | Outcome::Partial { .. }) => counters.ok_requests.add(1),
@@ -178,6 +186,15 @@ impl Door {
             Err(_) => counters.failed_requests.add(1),
         }
         heard
+    }
+
+    fn counters(&self, signal: Signal) -> &Counters {
+        let [traces, metrics, logs] = &self.counters;
+        match signal {
+            Signal::Traces => traces,
+            Signal::Metrics => metrics,
+            Signal::Logs => logs,
+        }
     }
 
     async fn deliver(
@@ -205,6 +222,7 @@ impl Door {
             counters.failed.add(batch.items as u64);
             return heard;
         }
+        admitted.is_complete();
         if batch.items == 0 {
             return Ok(Outcome::Accepted);
         }
@@ -240,6 +258,17 @@ pub async fn hear_out(mut body: Incoming) {
     let _ = tokio::time::timeout(HEARD_OUT_FOR, rest).await;
 }
 
+/// Leaves a body that there is no room for. Over HTTP/2 its sender hears that at once, and what still comes is passed over:
+/// a stream that is cut off counts against its whole connection.
+async fn let_go(body: Incoming, in_turn: bool) {
+    let rest = hear_out(body);
+    if in_turn {
+        rest.await;
+    } else {
+        tokio::spawn(rest);
+    }
+}
+
 async fn collect(mut body: Incoming, into: &mut Gathered, admitted: &mut Admitted) -> Result<(), Heard> {
     loop {
         let next = tokio::time::timeout(BODY_PAUSE, body.frame()).await;
@@ -251,8 +280,14 @@ async fn collect(mut body: Incoming, into: &mut Gathered, admitted: &mut Admitte
             hear_out(body).await;
             return Err(Err(Refusal::TooLarge { limit }));
         }
-        hold(admitted, into.len() + data.len())?;
         into.take(data);
+        // All of it, so that no two wait for the room that the other has.
+        if let Err(heard) = hold(admitted, into.credible().max(into.len())) {
+            let in_turn = into.in_turn;
+            *into = Gathered::default();
+            let_go(body, in_turn).await;
+            return Err(heard);
+        }
     }
     Ok(())
 }
@@ -271,12 +306,15 @@ impl Gathered {
         } else if self.first.is_empty() {
             self.first = data;
         } else if !data.is_empty() {
-            // A sender that only claims to have much to say is not believed at once.
-            let have = self.first.len() + data.len();
-            self.whole.reserve(self.expected().min(have.saturating_mul(BELIEVED)).max(have));
+            self.whole.reserve(self.credible().max(self.first.len() + data.len()));
             self.whole.extend_from_slice(&self.first);
             self.whole.extend_from_slice(&data);
         }
+    }
+
+    /// The same, as far as it is believed: a sender may only claim to have much to say.
+    fn credible(&self) -> usize {
+        self.expected().min(self.len().saturating_mul(BELIEVED))
     }
 
     /// How long the body will be, as far as the sender has said.

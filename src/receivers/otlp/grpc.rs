@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use super::door::{Door, Form, Heard, hear_out};
+use super::door::{Coming, Door, Form, Heard, hear_out};
 use crate::{
     otlp::{Signal, compression::Encoding},
     pipeline::listener::Body,
@@ -71,7 +71,8 @@ fn is_grpc(content_type: &str) -> bool {
 }
 
 async fn export(door: &Door, signal: Signal, encoding: Encoding, body: Incoming) -> Heard {
-    let read = match door.read(body, None, PREFIX).await {
+    let coming = Coming { framing: PREFIX, announced: 0, in_turn: false };
+    let read = match door.read(signal, body, coming).await {
         Ok(read) => read,
         Err(heard) => return heard,
     };

@@ -1,13 +1,13 @@
 //! OTLP over HTTP: protobuf and JSON, answered in the request's own encoding.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 
 use super::{
     HttpConfig,
-    door::{Door, Form, hear_out},
+    door::{Coming, Door, Form, hear_out},
 };
 use crate::{
     otlp::{Signal, compression::Encoding},
@@ -45,21 +45,27 @@ async fn serve(door: &Door, config: &HttpConfig, request: Request<Incoming>) -> 
     let signal = config.signal_at(path).filter(|signal| door.serves(*signal));
     let heard = match admit(door, config, &parts, signal, form).await {
         Ok((signal, form, encoding)) => {
-            let announced = body.size_hint().exact();
-            match door.read(body, announced, 0).await {
+            let announced = body.size_hint().exact().unwrap_or(0);
+            let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+            let in_turn = parts.version < Version::HTTP_2 && !asks_first(&parts.headers);
+            match door.read(signal, body, Coming { framing: 0, announced, in_turn }).await {
                 Ok(read) => door.take(signal, form, encoding, read.body, read.admitted).await,
                 Err(heard) => heard,
             }
         }
         Err(refusal) => {
-            // Who asks before sending need not send.
-            if !parts.headers.contains_key(header::EXPECT) {
+            if !asks_first(&parts.headers) {
                 hear_out(body).await;
             }
             Err(refusal)
         }
     };
     respond(answer_form, signal.unwrap_or(Signal::Traces), &answer(&heard))
+}
+
+/// Who asks before sending need not send.
+fn asks_first(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
 }
 
 /// What is to be read, or why the body is not even looked at.
