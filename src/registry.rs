@@ -284,6 +284,7 @@ pub fn plan(root: Root, problems: &mut Problems) -> Plan {
     }
     check_signals(&root, problems);
     check_authenticators(&root, &plan, problems);
+    check_senders_metadata(&plan, problems);
     check_alerts(&root, problems);
     plan.root = root;
     check_extensions(&plan, problems);
@@ -454,6 +455,28 @@ fn check_authenticators(root: &Root, plan: &Plan, problems: &mut Problems) {
             }
             Some(_) if !started => wrong("is not started", format!("add `{wanted}` to service::extensions")),
             Some(_) => {}
+        }
+    }
+}
+
+/// What senders said is not kept on disk, so it cannot be passed on behind a queue there.
+fn check_senders_metadata(plan: &Plan, problems: &mut Problems) {
+    let named = |wanted: &str| plan.extensions.iter().find(|(id, _)| id.to_string() == wanted).map(|(_, found)| found);
+    for (id, planned) in &plan.exporters {
+        let on_disk = planned.config.extensions().iter().any(|(key, _)| *key == "sending_queue::storage");
+        let Some((key, first)) = planned.config.authenticator().filter(|_| on_disk) else { continue };
+        // One may name another; that they form no circle is checked elsewhere.
+        let mut extension = named(first);
+        for _ in 0..plan.extensions.len() {
+            let Some(found) = extension else { break };
+            if found.config.asks_senders() {
+                let path = format!("{}::{id}::{key}", Kind::Exporter.section());
+                let message = "`from_context` needs what senders said, which a queue on disk does not keep".to_owned();
+                let hint = "leave out sending_queue::storage, or use value in headers_setter";
+                problems.error(planned.node.span, &path, message).hint(hint);
+                break;
+            }
+            extension = found.config.authenticator().and_then(|(_, next)| named(next));
         }
     }
 }

@@ -15,6 +15,8 @@ mod auth;
 mod http;
 #[path = "transports/lifetime.rs"]
 mod lifetime;
+#[path = "transports/metadata.rs"]
+mod metadata;
 #[path = "transports/tls.rs"]
 mod tls;
 #[path = "transports/ways.rs"]

@@ -9,11 +9,14 @@
 //!       - { action: update, key: X-Tier, value: gold }      # only if there is one
 //!       - { action: upsert, key: X-Key, value_file: /run/secrets/key }   # read again when it changes
 //!       - { action: delete, key: User-Agent }
+//!       - { key: X-Scope-OrgID, from_context: x-tenant, default_value: nobody }
 //!     additional_auth: bearertokenauth     # another extension that acts first
 //! ```
 //!
-//! Not to be had: `from_context` and `from_attribute`. Requests of many senders leave here as one, so that the headers
-//! of any of them would be wrong for the others.
+//! `from_context` is what the sender said under that name, to a receiver with `include_metadata`. A sender that said nothing,
+//! or two different things, gets the default; without one the header is left alone. What is between must not mix senders:
+//! `batch` and a queue that batches keep apart those that differ in their `metadata_keys`, and forget all else. A queue on
+//! disk does not keep what senders said: `validate` refuses that. Not to be had: `from_attribute`.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,6 +29,7 @@ use crate::{
     pipeline::{
         Boxed,
         component::{Context, ExtensionConfig, Running, Shared, StartError},
+        metadata::{self, Metadata},
     },
     transport::{
         auth,
@@ -55,11 +59,11 @@ pub struct Header {
     pub value: Option<Secret>,
     /// A file that has its value.
     pub value_file: Option<PathBuf>,
-    /// Of the Collector; refused.
+    /// The sender's own header that has its value.
     pub from_context: Option<String>,
     /// Of the Collector; refused.
     pub from_attribute: Option<String>,
-    /// Of the Collector, for the two above; refused.
+    /// Its value for senders that do not say it.
     pub default_value: Option<Secret>,
 }
 
@@ -94,32 +98,33 @@ impl Check for Header {
         if HeaderName::try_from(&self.key).is_err() {
             report.error("key", "is not a valid header name");
         }
-        let of_requests = [
-            ("from_context", self.from_context.is_some()),
-            ("from_attribute", self.from_attribute.is_some()),
-            ("default_value", self.default_value.is_some()),
-        ];
-        for (key, _) in of_requests.into_iter().filter(|(_, given)| *given) {
+        if self.from_attribute.is_some() {
             report
-                .error(
-                    key,
-                    "is not supported: requests of many senders leave as one, so none of their headers fits all",
-                )
-                .hint("use value or value_file, and one exporter for each value");
+                .error("from_attribute", "is not supported: no authenticator tells who a sender is")
+                .hint("use from_context with a header that senders set");
         }
-        let given = usize::from(self.value.is_some()) + usize::from(self.value_file.is_some());
-        match (self.action, given) {
-            (Action::Delete, 0) | (_, 1) => {}
+        if self.from_context.as_ref().is_some_and(|name| HeaderName::try_from(name).is_err()) {
+            report.error("from_context", "is not a valid header name");
+        }
+        if self.default_value.is_some() && self.from_context.is_none() {
+            report.error("default_value", "does nothing without from_context");
+        }
+        let sources = [self.value.is_some(), self.value_file.is_some(), self.from_context.is_some()];
+        match (self.action, sources.into_iter().filter(|given| *given).count()) {
+            (Action::Delete, 0) | (Action::Insert | Action::Update | Action::Upsert, 1) => {}
             (Action::Delete, _) => {
                 report.error("value", "does nothing: the header is deleted");
             }
-            (_, 0) if of_requests.iter().any(|(_, given)| *given) => {}
+            (_, 0) if self.from_attribute.is_some() => {}
             (_, 0) => {
                 report.error("value", "is missing");
             }
             _ => {
-                report.error("value_file", "does not go with value: give one of them");
+                report.error("value", "give one of value, value_file and from_context");
             }
+        }
+        if self.default_value.as_ref().is_some_and(|value| sensitive(value.expose()).is_err()) {
+            report.error("default_value", "cannot be sent in a header");
         }
         if self.value.as_ref().is_some_and(|value| sensitive(value.expose()).is_err()) {
             report.error("value", "cannot be sent in a header");
@@ -147,6 +152,10 @@ impl ExtensionConfig for Config {
         whom == Kind::Exporter
     }
 
+    fn asks_senders(&self) -> bool {
+        self.headers.iter().any(|header| header.from_context.is_some())
+    }
+
     fn authenticator(&self) -> Option<(&'static str, &str)> {
         Some(("additional_auth", self.additional_auth.as_deref()?))
     }
@@ -160,21 +169,50 @@ impl Header {
             (None, Some(path)) => Some(Source::File(context.base.join(path))),
             (None, None) => None,
         };
-        let value = source.map(|source| {
+        let kept = source.map(|source| {
             let what = format!("header {} of {}", self.key, context.component);
             Reloading::new(what, vec![source], Some(OFTEN), |contents| {
                 sensitive(&String::from_utf8_lossy(contents.first().map_or(&[][..], Vec::as_slice)))
             })
         });
         let name = HeaderName::try_from(&self.key).map_err(|error| wrong(error.to_string()))?;
-        Ok(Step { action: self.action, name, value: value.transpose().map_err(wrong)? })
+        let value = match (kept, &self.from_context) {
+            (Some(kept), _) => Some(Value::Kept(kept.map_err(wrong)?)),
+            (None, Some(said)) => {
+                let otherwise = self.default_value.as_ref().map(|value| sensitive(value.expose()));
+                Some(Value::Said { name: said.clone(), otherwise: otherwise.transpose().map_err(wrong)? })
+            }
+            (None, None) => None,
+        };
+        Ok(Step { action: self.action, name, value })
     }
 }
 
 struct Step {
     action: Action,
     name: HeaderName,
-    value: Option<Reloading<HeaderValue>>,
+    value: Option<Value>,
+}
+
+/// Where a value comes from.
+enum Value {
+    /// From the configuration or a file.
+    Kept(Reloading<HeaderValue>),
+    /// From the sender, under this name.
+    Said { name: String, otherwise: Option<HeaderValue> },
+}
+
+impl Value {
+    fn now(&self, sender: Option<&Metadata>) -> Option<HeaderValue> {
+        match self {
+            Self::Kept(value) => Some(value.current().as_ref().clone()),
+            Self::Said { name, otherwise } => match sender.map(|sender| sender.get(name)) {
+                Some([said]) => sensitive(said).ok(),
+                _ => None,
+            }
+            .or_else(|| otherwise.clone()),
+        }
+    }
 }
 
 struct Setter {
@@ -190,22 +228,21 @@ impl auth::Client for Setter {
             let first = auth::client_of(id, &self.shared);
             first.ok_or_else(|| format!("the extension `{id}` does not run"))?.authenticate(headers)?;
         }
+        let sender = metadata::current();
         for step in &self.steps {
             let there = headers.contains_key(&step.name);
-            match (step.action, &step.value) {
-                (Action::Delete, _) => {
+            let wanted = match step.action {
+                Action::Insert => !there,
+                Action::Update => there,
+                Action::Upsert => true,
+                Action::Delete => {
                     headers.remove(&step.name);
+                    false
                 }
-                (Action::Insert, Some(value)) if !there => {
-                    headers.insert(step.name.clone(), value.current().as_ref().clone());
-                }
-                (Action::Update, Some(value)) if there => {
-                    headers.insert(step.name.clone(), value.current().as_ref().clone());
-                }
-                (Action::Upsert, Some(value)) => {
-                    headers.insert(step.name.clone(), value.current().as_ref().clone());
-                }
-                _ => {}
+            };
+            let value = step.value.as_ref().filter(|_| wanted).and_then(|value| value.now(sender.as_deref()));
+            if let Some(value) = value {
+                headers.insert(step.name.clone(), value);
             }
         }
         Ok(())

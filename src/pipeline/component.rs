@@ -282,6 +282,11 @@ pub trait ExtensionConfig: Send + Sync {
         false
     }
 
+    /// Whether what it says of us depends on what senders said of themselves.
+    fn asks_senders(&self) -> bool {
+        false
+    }
+
     /// Extensions that say who may come in, for one that listens: the path of the key that names each, and its id.
     fn authenticators(&self) -> Vec<(&'static str, &str)> {
         Vec::new()

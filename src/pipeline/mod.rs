@@ -8,6 +8,7 @@ pub mod health;
 pub mod lifetime;
 pub mod link;
 pub mod listener;
+pub mod metadata;
 pub mod outcome;
 pub mod pings;
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //!     min_size: 8192
 //!     max_size: 0             # larger requests are split; 0: never
 //!     sizer: items            # items, bytes
+//!     partition: { metadata_keys: [] }   # batches whose senders differ here are not mixed; not with storage
 //! ```
 //!
 //! A batch is answered `Accepted` once it is in the queue; when there is no room it is refused as `Overloaded`, or waits.
@@ -58,6 +59,7 @@ use self::{
 use super::{
     Batch, Boxed, Consumer, Next, Outcome,
     component::{Context, StartError},
+    metadata::{self, Metadata},
 };
 use crate::{otlp::Signal, store::Store, telemetry::Counter};
 
@@ -185,7 +187,8 @@ impl Drop for Queue {
 impl Inner {
     async fn take_in(&self, batch: Batch) -> Outcome {
         let (signal, items) = (batch.signal, batch.items as u64);
-        match self.wait_for_room(batch).await {
+        let metadata = self.config.keeps(metadata::current());
+        match self.wait_for_room(batch, metadata).await {
             Entered::Put(None) => Outcome::Accepted,
             Entered::Put(Some(outcome)) => {
                 outcome.await.unwrap_or_else(|_| away("the gateway is being stopped".to_owned()))
@@ -197,12 +200,12 @@ impl Inner {
         }
     }
 
-    async fn wait_for_room(&self, batch: Batch) -> Entered {
+    async fn wait_for_room(&self, batch: Batch, metadata: Option<Arc<Metadata>>) -> Entered {
         loop {
             let room = self.stock.emptied.notified();
-            if self.reserve(&batch) {
+            if self.reserve(Size::with(&batch, metadata.as_deref())) {
                 match &self.journal {
-                    None => return Entered::Put(self.put(batch)),
+                    None => return Entered::Put(self.put(batch, metadata)),
                     Some(journal) => match journal.put(&batch) {
                         Ok(written) => return stored(written.await),
                         Err(Refused::Failing(reason)) => return Entered::Refused(away(reason)),
@@ -222,19 +225,19 @@ impl Inner {
         }
     }
 
-    fn reserve(&self, batch: &Batch) -> bool {
+    fn reserve(&self, size: Size) -> bool {
         let most_bytes = if self.journal.is_some() { usize::MAX } else { MOST_BYTES };
         let Config { sizer, queue_size, .. } = self.config;
-        self.stock.reserve(Size::of(batch), |all| all.by(sizer) <= queue_size && all.bytes <= most_bytes)
+        self.stock.reserve(size, |all| all.by(sizer) <= queue_size && all.bytes <= most_bytes)
     }
 
-    fn put(&self, batch: Batch) -> Option<oneshot::Receiver<Outcome>> {
+    fn put(&self, batch: Batch, metadata: Option<Arc<Metadata>>) -> Option<oneshot::Receiver<Outcome>> {
         if !self.config.wait_for_result {
-            self.stock.put(batch, None);
+            self.stock.put(batch, metadata, None);
             return None;
         }
         let (answer, outcome) = oneshot::channel();
-        self.stock.put(batch, Some(answer));
+        self.stock.put(batch, metadata, Some(answer));
         Some(outcome)
     }
 

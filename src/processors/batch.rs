@@ -5,17 +5,22 @@
 //!   send_batch_size: 8192     # items that make a request; 0: send at once
 //!   timeout: 200ms            # longest an item waits for others; 0: send at once
 //!   send_batch_max_size: 0    # larger requests are split; 0: no limit
+//!   metadata_keys: []         # senders whose metadata differs here are not mixed; see `include_metadata` of receivers
+//!   metadata_cardinality_limit: 1000   # so many of them at most
 //! ```
 //!
 //! A bounded safe point in memory: a batch is answered `Accepted` once it is buffered, and what is buffered is handed on
 //! until it is taken. If the next node says `Retryable` or `Overloaded`, the same request is offered again after its hint,
 //! or after a growing pause; meanwhile the buffer fills, and then senders are told `Overloaded`. Only what the next node
-//! refuses for good is dropped, with an error in the log and a count. One request is on its way at a time.
+//! refuses for good is dropped, with an error in the log and a count. One request is on its way at a time, for each
+//! combination of values under `metadata_keys`: those values are all that is known of its senders behind this node. Senders
+//! of one combination too many are refused for good.
 
 mod buffer;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -30,6 +35,7 @@ use crate::{
     pipeline::{
         Batch, Boxed, Consumer, Next, Outcome,
         component::{Context, ProcessorConfig, StartError},
+        metadata::{self, Metadata},
     },
     telemetry::{BYTES, Counter, Histogram, ITEMS},
 };
@@ -45,7 +51,7 @@ const COME_BACK: Duration = Duration::from_millis(200);
 const BUFFERED_REQUESTS: usize = 16;
 /// And at least so many items, however small a request may be.
 const LEAST_BUFFER: usize = 65_536;
-/// And at most so many bytes.
+/// All buffers of a node hold at most so many bytes.
 const BUFFER_BYTES: usize = 64 << 20;
 
 /// The configuration; the keys are the Collector's.
@@ -59,11 +65,21 @@ pub struct Config {
     pub timeout: Duration,
     /// Most items in a request.
     pub send_batch_max_size: usize,
+    /// What of their senders' metadata keeps batches apart.
+    pub metadata_keys: Vec<String>,
+    /// So many combinations of values at most.
+    pub metadata_cardinality_limit: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { send_batch_size: 8192, timeout: Duration::from_millis(200), send_batch_max_size: 0 }
+        Self {
+            send_batch_size: 8192,
+            timeout: Duration::from_millis(200),
+            send_batch_max_size: 0,
+            metadata_keys: Vec::new(),
+            metadata_cardinality_limit: 1000,
+        }
     }
 }
 
@@ -72,43 +88,105 @@ impl Check for Config {
         if self.send_batch_max_size > 0 && self.send_batch_max_size < self.send_batch_size {
             report.error("send_batch_max_size", "must be 0 or at least send_batch_size");
         }
+        if self.metadata_cardinality_limit == 0 {
+            report.error("metadata_cardinality_limit", "must be more than 0");
+        }
+        let mut seen = Vec::new();
+        for (index, key) in self.metadata_keys.iter().enumerate() {
+            let key = key.to_ascii_lowercase();
+            if seen.contains(&key) {
+                report.error(&format!("metadata_keys.{index}"), "is there twice, as case does not matter");
+            }
+            seen.push(key);
+        }
     }
 }
 
 impl ProcessorConfig for Config {
     fn build(&self, signal: Signal, next: Next, context: &Context) -> Result<Next, StartError> {
-        let shared = Arc::new(Work {
-            buffer: Buffer::new(self),
-            max_size: self.send_batch_max_size,
-            metrics: Metrics::new(context),
-            component: context.component.clone(),
-            signal,
-            next,
-        });
-        let worker = tokio::spawn(context.watch(run(shared.clone())));
-        Ok(Arc::new(Batcher { work: shared, worker: Mutex::new(Some(worker)) }))
+        Ok(Arc::new(Batcher {
+            config: self.clone(),
+            common: Arc::new(Common {
+                metrics: Metrics::new(context),
+                component: context.component.clone(),
+                bytes: Arc::default(),
+                signal,
+                next,
+            }),
+            context: context.clone(),
+            shards: Mutex::default(),
+        }))
     }
 }
 
-/// The node: fills the buffer that its worker empties.
+/// The node: fills the buffers that its workers empty.
 struct Batcher {
+    config: Config,
+    common: Arc<Common>,
+    context: Context,
+    /// By the values under `metadata_keys`.
+    shards: Mutex<HashMap<Vec<Vec<String>>, Shard>>,
+}
+
+/// What is handed on in common requests.
+struct Shard {
     work: Arc<Work>,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Batcher {
+    fn put(&self, batch: Batch) -> Outcome {
+        let keys = &self.config.metadata_keys;
+        let metadata = metadata::current().filter(|_| !keys.is_empty());
+        let values = keys.iter().map(|key| metadata.as_ref().map_or_else(Vec::new, |said| said.get(key).to_vec()));
+        let values: Vec<Vec<String>> = values.collect();
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shard) = shards.get(&values) {
+            return shard.work.buffer.put(batch);
+        }
+        if shards.len() >= self.config.metadata_cardinality_limit {
+            let limit = self.config.metadata_cardinality_limit;
+            let reason = format!("more than {limit} combinations of values under metadata_keys of `batch`");
+            return Outcome::Permanent { reason };
+        }
+        let shard = self.shard(metadata.map(|said| Arc::new(said.only(keys))));
+        let outcome = shard.work.buffer.put(batch);
+        shards.insert(values, shard);
+        outcome
+    }
+
+    fn shard(&self, metadata: Option<Arc<Metadata>>) -> Shard {
+        let work = Arc::new(Work {
+            buffer: Buffer::new(&self.config, self.common.bytes.clone()),
+            max_size: self.config.send_batch_max_size,
+            metadata,
+            common: self.common.clone(),
+        });
+        let worker = Some(tokio::spawn(self.context.watch(run(work.clone()))));
+        Shard { work, worker }
+    }
+
+    fn close(&self) -> Vec<JoinHandle<()>> {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = shards.values_mut().filter_map(|shard| {
+            shard.work.buffer.close();
+            shard.worker.take()
+        });
+        closed.collect()
+    }
 }
 
 impl Consumer for Batcher {
     fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
-        Box::pin(std::future::ready(self.work.buffer.put(batch)))
+        Box::pin(std::future::ready(self.put(batch)))
     }
 
     fn drain(&self) -> Boxed<'_, ()> {
         Box::pin(async move {
-            self.work.buffer.close();
-            let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(worker) = worker
-                && let Err(error) = worker.await
-            {
-                tracing::error!(component = self.work.component, %error, "batching broke down");
+            for worker in self.close() {
+                if let Err(error) = worker.await {
+                    tracing::error!(component = self.common.component, %error, "batching broke down");
+                }
             }
         })
     }
@@ -116,8 +194,8 @@ impl Consumer for Batcher {
 
 impl Drop for Batcher {
     fn drop(&mut self) {
-        // A node that never ran in a pipeline is not drained; its worker must still end.
-        self.work.buffer.close();
+        // A node that never ran in a pipeline is not drained; its workers must still end.
+        drop(self.close());
     }
 }
 
@@ -151,21 +229,34 @@ impl Metrics {
     }
 }
 
-/// What the node and its worker share.
+/// What all shards share.
+struct Common {
+    metrics: Metrics,
+    component: String,
+    /// Waiting and on their way, in all buffers.
+    bytes: Arc<AtomicUsize>,
+    signal: Signal,
+    next: Next,
+}
+
+/// What a shard and its worker share.
 struct Work {
     buffer: Buffer,
     max_size: usize,
-    metrics: Metrics,
-    component: String,
-    signal: Signal,
-    next: Next,
+    /// What its senders have in common.
+    metadata: Option<Arc<Metadata>>,
+    common: Arc<Common>,
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
         let items = self.buffer.items();
         if items > 0 {
-            tracing::error!(component = self.component, items, "dropped what could not be handed on before the end");
+            tracing::error!(
+                component = self.common.component,
+                items,
+                "dropped what could not be handed on before the end"
+            );
         }
     }
 }
@@ -174,8 +265,8 @@ impl Drop for Work {
 async fn run(work: Arc<Work>) -> Result<(), String> {
     while let Some((trigger, batches)) = work.buffer.take().await {
         match trigger {
-            Trigger::Size => work.metrics.by_size.add(1),
-            Trigger::Timeout => work.metrics.by_timeout.add(1),
+            Trigger::Size => work.common.metrics.by_size.add(1),
+            Trigger::Timeout => work.common.metrics.by_timeout.add(1),
             Trigger::Closed => {}
         }
         let items = batches.iter().map(|batch| batch.items).sum();
@@ -197,7 +288,7 @@ impl Work {
         } else {
             // Repeated fields: one serialised request after the other is a request with the resources of both.
             let parts: Vec<&[u8]> = batches.iter().map(|batch| batch.body.as_ref()).collect();
-            Some(Batch { signal: self.signal, body: parts.concat().into(), items })
+            Some(Batch { signal: self.common.signal, body: parts.concat().into(), items })
         };
         match whole {
             Some(whole) if self.max_size > 0 && items > self.max_size => split(&whole, self.max_size),
@@ -209,16 +300,17 @@ impl Work {
     async fn deliver(&self, batch: Batch) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let hint = match self.next.consume(batch.clone()).await {
+            let offer = async { self.common.next.consume(batch.clone()).await };
+            let hint = match metadata::with(self.metadata.clone(), offer).await {
                 Outcome::Accepted => {
-                    self.metrics.items.record(batch.items as f64);
-                    self.metrics.bytes.record(batch.body.len() as f64);
+                    self.common.metrics.items.record(batch.items as f64);
+                    self.common.metrics.bytes.record(batch.body.len() as f64);
                     return;
                 }
                 Outcome::Partial { rejected, message } => {
                     let taken = (batch.items as u64).saturating_sub(rejected);
-                    self.metrics.items.record(taken as f64);
-                    self.metrics.bytes.record(batch.body.len() as f64);
+                    self.common.metrics.items.record(taken as f64);
+                    self.common.metrics.bytes.record(batch.body.len() as f64);
                     return self.lose(rejected, &message);
                 }
                 Outcome::Permanent { reason } => return self.lose(batch.items as u64, &reason),
@@ -232,8 +324,8 @@ impl Work {
     }
 
     fn lose(&self, items: u64, reason: &str) {
-        self.metrics.dropped.add(items);
-        tracing::error!(component = self.component, items, reason, "dropped what was refused for good");
+        self.common.metrics.dropped.add(items);
+        tracing::error!(component = self.common.component, items, reason, "dropped what was refused for good");
     }
 }
 

@@ -26,6 +26,7 @@ use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
 use tonic::{
     Request, Response, Status,
     codec::CompressionEncoding::{Gzip, Zstd},
+    metadata::MetadataMap,
 };
 
 const TAKES: u8 = 0;
@@ -38,6 +39,8 @@ pub struct Sink {
     traces: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
     logs: Arc<Mutex<Vec<ExportLogsServiceRequest>>>,
     metrics: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+    /// Of requests with traces.
+    metadata: Arc<Mutex<Vec<MetadataMap>>>,
     mood: Arc<AtomicU8>,
 }
 
@@ -105,6 +108,11 @@ impl Sink {
         self.traces.lock().unwrap().clone()
     }
 
+    /// What came with each of them.
+    pub fn trace_metadata(&self) -> Vec<MetadataMap> {
+        self.metadata.lock().unwrap().clone()
+    }
+
     /// Every metrics request so far.
     pub fn metric_requests(&self) -> Vec<ExportMetricsServiceRequest> {
         self.metrics.lock().unwrap().clone()
@@ -128,7 +136,10 @@ impl TraceService for Sink {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.answer(&self.traces, request).await
+        let metadata = request.metadata().clone();
+        let answer = self.answer(&self.traces, request).await?;
+        self.metadata.lock().unwrap().push(metadata);
+        Ok(answer)
     }
 }
 

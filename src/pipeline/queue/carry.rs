@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     otlp::{Batch, split::split_to},
-    pipeline::Outcome,
+    pipeline::{Outcome, metadata},
 };
 
 /// Keeps the queue's consumers alive: one that panics takes only its request with it.
@@ -89,7 +89,8 @@ impl Parcel {
     async fn send(&self) -> Outcome {
         let mut heard: Option<Outcome> = None;
         for request in self.requests() {
-            let outcome = self.queue.next.consume(request).await;
+            let metadata = self.held.first().and_then(|held| held.metadata.clone());
+            let outcome = metadata::with(metadata, async { self.queue.next.consume(request).await }).await;
             let stay = self.queue.keeps(Some(&outcome));
             heard = Some(match heard {
                 None => outcome,
@@ -121,7 +122,7 @@ impl Parcel {
 
     fn size(&self) -> Size {
         self.held.iter().fold(Size::default(), |mut size, held| {
-            size += Size::of(&held.batch);
+            size += held.size();
             size
         })
     }

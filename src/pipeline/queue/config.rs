@@ -1,6 +1,6 @@
 //! `sending_queue`: keys and defaults are the Collector's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{Check, Report, Toggle},
     otlp::{Batch, split::Most},
-    pipeline::retry::AtEnd,
+    pipeline::{metadata::Metadata, retry::AtEnd},
 };
 
 /// More consumers than this only wait for each other.
@@ -115,6 +115,11 @@ impl Check for Config {
         }
         if let Some(batch) = self.batch.as_option() {
             report.within("batch", batch);
+            if self.storage.is_some() && !batch.partition.metadata_keys.is_empty() {
+                report
+                    .error("batch.partition.metadata_keys", "does not go with `storage`: metadata is not kept on disk")
+                    .hint("leave one of them out");
+            }
             if batch.sizer == self.sizer && batch.min_size > self.queue_size {
                 report.error("batch.min_size", format!("must not be more than queue_size, {}", self.queue_size));
             }
@@ -140,11 +145,6 @@ impl Check for Batching {
         if self.sizer == Sizer::Requests {
             report.error("sizer", "must be items or bytes");
         }
-        if !self.partition.metadata_keys.is_empty() {
-            report
-                .error("partition.metadata_keys", "is not supported: batches do not carry their senders' metadata")
-                .hint("leave it out; `load_balancing` or a pipeline of its own keeps tenants apart");
-        }
     }
 }
 
@@ -152,6 +152,16 @@ impl Config {
     /// The extension it stands on, as components say it.
     pub fn extensions(&self) -> Vec<(&'static str, &str)> {
         self.storage.iter().map(|id| ("sending_queue::storage", id.as_str())).collect()
+    }
+
+    /// What of its sender's metadata stays with a batch: where requests are made of several, what they have in common.
+    pub fn keeps(&self, metadata: Option<Arc<Metadata>>) -> Option<Arc<Metadata>> {
+        let metadata = metadata.filter(|_| self.storage.is_none())?;
+        match self.batch.as_option() {
+            None => Some(metadata),
+            Some(Batching { partition, .. }) if partition.metadata_keys.is_empty() => None,
+            Some(Batching { partition, .. }) => Some(Arc::new(metadata.only(&partition.metadata_keys))),
+        }
     }
 
     /// What becomes of what is refused for now while draining.
@@ -186,6 +196,12 @@ impl Size {
     /// Of one batch.
     pub fn of(batch: &Batch) -> Self {
         Self { requests: 1, items: batch.items, bytes: batch.body.len() }
+    }
+
+    /// Of one batch with what its sender said.
+    pub fn with(batch: &Batch, metadata: Option<&Metadata>) -> Self {
+        let size = Self::of(batch);
+        Self { bytes: size.bytes + metadata.map_or(0, Metadata::bytes), ..size }
     }
 
     /// As `sizer` counts it.

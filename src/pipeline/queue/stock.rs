@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{
@@ -16,12 +16,15 @@ use tokio::{
 use super::config::{Batching, Size, Sizer};
 use crate::{
     otlp::{Batch, Signal},
-    pipeline::Outcome,
+    pipeline::{Outcome, metadata::Metadata},
     telemetry::Gauge,
 };
 
 /// Of what is on disk, so much is also in memory.
 pub const WINDOW_BYTES: usize = if cfg!(test) { 1 << 20 } else { 16 << 20 };
+
+/// So many batches of other senders are passed over in the search for those that may go with the oldest.
+const LOOKED_THROUGH: usize = 1024;
 
 /// A batch in the queue.
 pub struct Held {
@@ -31,13 +34,20 @@ pub struct Held {
     pub order: u64,
     /// Whom to tell what became of it.
     pub answer: Option<oneshot::Sender<Outcome>>,
+    /// What its sender said.
+    pub metadata: Option<Arc<Metadata>>,
     since: Instant,
 }
 
 impl Held {
-    /// Came now.
-    pub fn new(batch: Batch, order: u64, answer: Option<oneshot::Sender<Outcome>>) -> Self {
-        Self { batch, order, answer, since: Instant::now() }
+    /// Came now, from disk or on its way there.
+    fn stored(batch: Batch, order: u64) -> Self {
+        Self { batch, order, answer: None, metadata: None, since: Instant::now() }
+    }
+
+    /// What it counts as.
+    pub fn size(&self) -> Size {
+        Size::with(&self.batch, self.metadata.as_deref())
     }
 }
 
@@ -122,11 +132,11 @@ impl Stock {
     }
 
     /// Puts what was reserved in memory.
-    pub fn put(&self, batch: Batch, answer: Option<oneshot::Sender<Outcome>>) {
+    pub fn put(&self, batch: Batch, metadata: Option<Arc<Metadata>>, answer: Option<oneshot::Sender<Outcome>>) {
         let mut state = self.state();
         let order = state.next_order;
         state.next_order += 1;
-        state.push(Held::new(batch, order, answer));
+        state.push(Held { batch, order, answer, metadata, since: Instant::now() });
         drop(state);
         self.filled.notify_one();
     }
@@ -137,7 +147,7 @@ impl Stock {
         let size = Size::of(&batch);
         let (beyond, window) = (state.beyond.requests, state.window());
         if beyond == 0 && (window == 0 || window + size.bytes <= WINDOW_BYTES) {
-            state.push(Held::new(batch, order, None));
+            state.push(Held::stored(batch, order));
             drop(state);
             self.filled.notify_one();
         } else {
@@ -171,7 +181,7 @@ impl Stock {
         for (order, batch) in batches {
             state.next_read = order + 1;
             state.beyond -= Size::of(&batch);
-            state.push(Held::new(batch, order, None));
+            state.push(Held::stored(batch, order));
         }
         let missing = if last { std::mem::take(&mut state.beyond) } else { Size::default() };
         state.all -= missing;
@@ -226,7 +236,7 @@ impl Stock {
         let mut state = self.state();
         for held in parcel.into_iter().rev() {
             let lane = state.lane(held.batch.signal);
-            lane.size += Size::of(&held.batch);
+            lane.size += held.size();
             let at = lane.waiting.partition_point(|waiting| waiting.order < held.order);
             lane.waiting.insert(at, held);
         }
@@ -270,20 +280,28 @@ impl State {
 
     fn push(&mut self, held: Held) {
         let lane = self.lane(held.batch.signal);
-        lane.size += Size::of(&held.batch);
+        lane.size += held.size();
         lane.waiting.push_back(held);
     }
 }
 
 impl Lane {
-    /// The oldest; with `batching`, until there are enough.
+    /// The oldest; with `batching`, until there are enough of those that may go with it.
     fn take(&mut self, batching: Option<&Batching>) -> Vec<Held> {
-        let (mut taken, mut size) = (Vec::new(), Size::default());
-        while let Some(held) = self.waiting.pop_front() {
-            size += Size::of(&held.batch);
-            taken.push(held);
-            if batching.is_none_or(|batching| size.by(batching.sizer) >= batching.min_size) {
-                break;
+        let Some(oldest) = self.waiting.pop_front() else { return Vec::new() };
+        let mut size = oldest.size();
+        let mut taken = vec![oldest];
+        if let Some(batching) = batching {
+            let (mut at, mut passed) = (0, 0);
+            while size.by(batching.sizer) < batching.min_size && passed < LOOKED_THROUGH {
+                let Some(next) = self.waiting.get(at) else { break };
+                if taken.first().is_some_and(|first| first.metadata == next.metadata) {
+                    let next = self.waiting.remove(at);
+                    size += next.as_ref().map(Held::size).unwrap_or_default();
+                    taken.extend(next);
+                } else {
+                    (at, passed) = (at + 1, passed + 1);
+                }
             }
         }
         self.size -= size;

@@ -247,7 +247,8 @@ fn the_configuration_is_checked() {
         ("batch: {flush_timeout: 0s}", "flush_timeout"),
         ("{sizer: items, queue_size: 100, batch: {}}", "must not be more than queue_size, 100"),
         ("batch: {partition: {metadata_keys: []}}", ""),
-        ("batch: {partition: {metadata_keys: [tenant]}}", "batches do not carry their senders' metadata"),
+        ("batch: {partition: {metadata_keys: [tenant]}}", ""),
+        ("{storage: file_storage, batch: {partition: {metadata_keys: [a]}}}", "metadata is not kept on disk"),
     ];
     for (yaml, wrong) in table {
         let (_, said) = probe::config::<Config>(Kind::Exporter, yaml);

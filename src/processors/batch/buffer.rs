@@ -1,7 +1,10 @@
 //! What waits to be handed on: bounded in items and bytes, filled by many, emptied by one.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,7 +30,6 @@ struct State {
     waiting_items: usize,
     /// Waiting and on their way.
     items: usize,
-    bytes: usize,
     /// When the oldest of `waiting` came.
     since: Option<Instant>,
     closed: bool,
@@ -42,15 +44,17 @@ pub struct Buffer {
     size: usize,
     timeout: Duration,
     max_items: usize,
+    /// Of all buffers of the node.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Buffer {
-    /// Empty.
-    pub fn new(config: &Config) -> Self {
+    /// Empty; `bytes` are what all buffers of the node hold.
+    pub fn new(config: &Config, bytes: Arc<AtomicUsize>) -> Self {
         let immediately = config.timeout.is_zero();
         let size = if immediately { 1 } else { config.send_batch_size.max(1) };
         let max_items = config.send_batch_size.saturating_mul(BUFFERED_REQUESTS).max(LEAST_BUFFER);
-        Self { state: Mutex::default(), changed: Notify::new(), size, timeout: config.timeout, max_items }
+        Self { state: Mutex::default(), changed: Notify::new(), size, timeout: config.timeout, max_items, bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -71,14 +75,15 @@ impl Buffer {
         if state.closed {
             return Outcome::Retryable { after: None, reason: "this pipeline is being stopped".to_owned() };
         }
-        let fits = state.items + batch.items <= self.max_items && state.bytes + batch.body.len() <= BUFFER_BYTES;
-        if !fits && state.items > 0 {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let fits = state.items + batch.items <= self.max_items && bytes + batch.body.len() <= BUFFER_BYTES;
+        if !fits && (state.items > 0 || bytes > 0) {
             let rest = state.paused_until.map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
             return Outcome::Overloaded { after: rest.max(COME_BACK) };
         }
         let first = state.waiting.is_empty();
         state.items += batch.items;
-        state.bytes += batch.body.len();
+        self.bytes.fetch_add(batch.body.len(), Ordering::Relaxed);
         state.waiting_items += batch.items;
         state.since.get_or_insert_with(Instant::now);
         state.waiting.push(batch);
@@ -128,7 +133,8 @@ impl Buffer {
     pub fn done(&self, items: usize, bytes: usize) {
         let mut state = self.lock();
         state.items = state.items.saturating_sub(items);
-        state.bytes = state.bytes.saturating_sub(bytes);
+        drop(state);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Waits before the next offer, less long once closed.

@@ -52,7 +52,7 @@ fn started(config: &Config, next: &Arc<Script>) -> (Next, Context) {
 }
 
 fn config(send_batch_size: usize, timeout: Duration, send_batch_max_size: usize) -> Config {
-    Config { send_batch_size, timeout, send_batch_max_size }
+    Config { send_batch_size, timeout, send_batch_max_size, ..Config::default() }
 }
 
 /// Every record's text, with the resource it is under.
@@ -294,6 +294,46 @@ fn the_configuration_is_the_collectors() {
     assert_eq!((config.send_batch_size, config.timeout, said.as_str()), (100, 2000 * MS, ""));
     let (_, said) = probe::config::<Config>(Kind::Processor, "send_batch_size: 100\nsend_batch_max_size: 99");
     assert!(said.contains("must be 0 or at least send_batch_size"), "{said}");
-    let (_, said) = probe::config::<Config>(Kind::Processor, "metadata_keys: [a]");
-    assert!(said.contains("unknown key `metadata_keys`"), "{said}");
+    let (config, said) = probe::config::<Config>(Kind::Processor, "metadata_keys: [a, b]");
+    assert_eq!((config.metadata_keys.len(), config.metadata_cardinality_limit, said.as_str()), (2, 1000, ""));
+    let (_, said) = probe::config::<Config>(Kind::Processor, "metadata_keys: [a, A]\nmetadata_cardinality_limit: 0");
+    assert!(said.contains("is there twice") && said.contains("must be more than 0"), "{said}");
+}
+
+/// Says for whom it was given what.
+#[derive(Default)]
+struct Names(Mutex<Vec<(Vec<String>, usize)>>);
+
+impl Consumer for Names {
+    fn consume(&self, batch: Batch) -> Boxed<'_, Outcome> {
+        let sender = metadata::current().map(|said| said.get("tenant").to_vec());
+        self.0.lock().unwrap().push((sender.unwrap_or_else(|| vec!["nobody".to_owned()]), batch.items));
+        Box::pin(std::future::ready(Outcome::Accepted))
+    }
+}
+
+/// Scenario: senders with one, another, an empty and no value take turns; then one more comes.
+/// Guarantees: what differs is never merged and keeps its own value, and nothing else; one too many is refused for good.
+#[tokio::test(start_paused = true)]
+async fn senders_that_differ_are_kept_apart_up_to_a_limit() {
+    let names = Arc::new(Names::default());
+    let keys = Config { metadata_keys: vec!["Tenant".to_owned()], metadata_cardinality_limit: 4, ..config(100, MS, 0) };
+    let node = keys.build(Signal::Logs, names.clone(), &probe::context("batch", Path::new(""))).unwrap();
+    let said = |tenant: Option<&str>| {
+        let headers = tenant.map(|tenant| (http::HeaderName::from_static("tenant"), tenant.parse().unwrap()));
+        Some(Arc::new(Metadata::of(&headers.into_iter().collect(), &http::Uri::from_static("http://gateway"))))
+    };
+    for _ in 0..3 {
+        for tenant in [Some("a"), Some("b"), Some(""), None] {
+            let outcome = metadata::with(said(tenant), async { node.consume(logs(2)).await }).await;
+            assert_eq!(outcome, Outcome::Accepted, "{tenant:?}");
+        }
+    }
+    let outcome = metadata::with(said(Some("c")), async { node.consume(logs(2)).await }).await;
+    assert!(matches!(&outcome, Outcome::Permanent { reason } if reason.contains("more than 4")), "{outcome:?}");
+    node.drain().await;
+    let mut heard = names.0.lock().unwrap().clone();
+    heard.sort();
+    let expected = [vec![], vec![""], vec!["a"], vec!["b"]];
+    assert_eq!(heard, expected.map(|tenant| (tenant.into_iter().map(str::to_owned).collect(), 6)));
 }

@@ -55,6 +55,8 @@ pub struct GrpcConfig {
     pub max_recv_msg_size_mib: u32,
     /// Requests at once on one connection.
     pub max_concurrent_streams: u32,
+    /// Whether the metadata of calls goes with their batches.
+    pub include_metadata: bool,
     /// How long connections live.
     pub keepalive: keepalive::Config,
 }
@@ -75,6 +77,8 @@ pub struct HttpConfig {
     pub cors: Option<cors::Config>,
     /// Set on every answer.
     pub response_headers: BTreeMap<String, Secret>,
+    /// Whether the headers of requests go with their batches.
+    pub include_metadata: bool,
     /// The largest body, before and after decompression.
     pub max_request_body_size: ByteSize,
     /// Compressions that are taken; the empty name is for none.
@@ -104,6 +108,7 @@ impl Default for GrpcConfig {
             // 64 MiB is what OTLP 1.11 recommends; the Go collector still has 4 MiB.
             max_recv_msg_size_mib: 64,
             max_concurrent_streams: 256,
+            include_metadata: false,
             keepalive: keepalive::Config::default(),
         }
     }
@@ -118,6 +123,7 @@ impl Default for HttpConfig {
             auth: None,
             cors: None,
             response_headers: BTreeMap::new(),
+            include_metadata: false,
             max_request_body_size: ByteSize::mib(64),
             compression_algorithms: None,
             traces_url_path: "/v1/traces".to_owned(),

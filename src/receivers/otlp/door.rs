@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -20,6 +20,7 @@ use crate::{
     pipeline::{
         Outcome,
         component::{Context, Outputs},
+        metadata::{self, Metadata},
         outcome::Refusal,
     },
     telemetry::{Counter, Metrics},
@@ -60,6 +61,7 @@ pub struct Door {
     admission: Admission,
     max_bytes: usize,
     auth: Option<Arc<dyn auth::Server>>,
+    include_metadata: bool,
     unauthenticated: Counter,
     counters: [Counters; 3],
 }
@@ -115,6 +117,7 @@ impl Door {
         admission: Admission,
         max_bytes: usize,
         auth: Option<Arc<dyn auth::Server>>,
+        include_metadata: bool,
         transport: &'static str,
         context: &Context,
     ) -> Self {
@@ -125,7 +128,7 @@ impl Door {
             "Requests from senders that could not say who they are.",
             &labels,
         );
-        Self { outputs, admission, max_bytes, auth, unauthenticated, counters }
+        Self { outputs, admission, max_bytes, auth, include_metadata, unauthenticated, counters }
     }
 
     /// Whether whoever sent these headers may come in.
@@ -141,6 +144,11 @@ impl Door {
     /// Whether some pipeline takes `signal`; if not, the service or path does not exist for senders.
     pub fn serves(&self, signal: Signal) -> bool {
         self.outputs.get(signal).is_some()
+    }
+
+    /// What goes with the batches of a request.
+    pub fn metadata(&self, request: &Parts) -> Option<Arc<Metadata>> {
+        self.include_metadata.then(|| Arc::new(Metadata::of(&request.headers, &request.uri)))
     }
 
     /// Reads a whole body of `signal` of at most the limit, admitting its bytes as they come.
@@ -175,11 +183,13 @@ impl Door {
         signal: Signal,
         form: Form,
         encoding: Encoding,
-        sent: Bytes,
-        mut admitted: Admitted,
+        read: Read,
+        metadata: Option<Arc<Metadata>>,
     ) -> Heard {
+        let Read { body, mut admitted, .. } = read;
         let counters = self.counters(signal);
-        let heard = self.deliver(signal, form, encoding, sent, &mut admitted, counters).await;
+        let deliver = self.deliver(signal, form, encoding, body, &mut admitted, counters);
+        let heard = metadata::with(metadata, deliver).await;
         match &heard {
             Ok(Outcome::Accepted | Outcome::Partial { .. }) => counters.ok_requests.add(1),
             Ok(_) => counters.refused_requests.add(1),

@@ -24,7 +24,7 @@ const ACCEPT: &str = "identity,gzip,deflate,zstd,snappy";
 pub async fn handle(door: &Door, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let heard = match admit(door, &parts).await {
-        Ok((signal, encoding)) => export(door, signal, encoding, body).await,
+        Ok((signal, encoding)) => export(door, &parts, signal, encoding, body).await,
         Err(refusal) => {
             hear_out(body).await;
             let mut response = respond(&answer(&Err(refusal.clone())));
@@ -70,14 +70,14 @@ fn is_grpc(content_type: &str) -> bool {
     plain == "application/grpc" || plain == "application/grpc+proto"
 }
 
-async fn export(door: &Door, signal: Signal, encoding: Encoding, body: Incoming) -> Heard {
+async fn export(door: &Door, request: &Parts, signal: Signal, encoding: Encoding, body: Incoming) -> Heard {
     let coming = Coming { framing: PREFIX, announced: 0, in_turn: false };
     let read = match door.read(signal, body, coming).await {
         Ok(read) => read,
         Err(heard) => return heard,
     };
     let encoding = if is_compressed(&read.prefix, &read.body)? { encoding } else { Encoding::Identity };
-    door.take(signal, Form::Protobuf, encoding, read.body, read.admitted).await
+    door.take(signal, Form::Protobuf, encoding, read, door.metadata(request)).await
 }
 
 fn is_compressed(prefix: &[u8], message: &[u8]) -> Result<bool, Refusal> {

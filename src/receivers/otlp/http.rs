@@ -49,7 +49,7 @@ async fn serve(door: &Door, config: &HttpConfig, request: Request<Incoming>) -> 
             let announced = usize::try_from(announced).unwrap_or(usize::MAX);
             let in_turn = parts.version < Version::HTTP_2 && !asks_first(&parts.headers);
             match door.read(signal, body, Coming { framing: 0, announced, in_turn }).await {
-                Ok(read) => door.take(signal, form, encoding, read.body, read.admitted).await,
+                Ok(read) => door.take(signal, form, encoding, read, door.metadata(&parts)).await,
                 Err(heard) => heard,
             }
         }

@@ -10,6 +10,7 @@
 //!         auth: { authenticator: bearertokenauth }
 //!         max_recv_msg_size_mib: 64
 //!         max_concurrent_streams: 256
+//!         include_metadata: false          # lets the request's headers go with the batch, for batch and headers_setter
 //!         keepalive: { server_parameters: {} }   # and enforcement_policy; see transport/keepalive.rs
 //!       http:
 //!         endpoint: localhost:4318
@@ -17,6 +18,7 @@
 //!         auth: { authenticator: basicauth }
 //!         cors: { allowed_origins: [], allowed_headers: [], exposed_headers: [], max_age: 0 }
 //!         response_headers: {}
+//!         include_metadata: false
 //!         max_request_body_size: 64MiB
 //!         compression_algorithms: ["", gzip, zstd, zlib, deflate, snappy, x-snappy-framed]
 //!         traces_url_path: /v1/traces      # metrics_url_path, logs_url_path
@@ -69,7 +71,15 @@ impl ReceiverConfig for Config {
             if let Some(config) = self.protocols.grpc.as_option() {
                 let max_bytes = (config.max_recv_msg_size_mib as usize) << 20;
                 let auth = config.auth.as_ref().map(|auth| auth.server(context)).transpose()?;
-                let door = Arc::new(Door::new(outputs.clone(), admission.clone(), max_bytes, auth, "grpc", context));
+                let door = Arc::new(Door::new(
+                    outputs.clone(),
+                    admission.clone(),
+                    max_bytes,
+                    auth,
+                    config.include_metadata,
+                    "grpc",
+                    context,
+                ));
                 let protocol = Protocol { http2_only: true, max_concurrent_streams: config.max_concurrent_streams };
                 let handler = move |request| {
                     let door = door.clone();
@@ -81,7 +91,8 @@ impl ReceiverConfig for Config {
             if let Some(config) = self.protocols.http.as_option() {
                 let max_bytes = config.max_request_body_size.bytes();
                 let auth = config.auth.as_ref().map(|auth| auth.server(context)).transpose()?;
-                let door = Arc::new(Door::new(outputs, admission, max_bytes, auth, "http", context));
+                let door =
+                    Arc::new(Door::new(outputs, admission, max_bytes, auth, config.include_metadata, "http", context));
                 let protocol = Protocol { http2_only: false, max_concurrent_streams: 256 };
                 let (own, headers) = (Arc::new(config.clone()), config.headers());
                 let handler = move |request| {
