@@ -26,7 +26,7 @@ const ASK_AFTER: Duration = Duration::from_secs(30);
 /// Says what is wrong with `compression`, the same for all exporters over HTTP.
 pub fn check_compression(name: &str, report: &mut Report<'_>) {
     if Encoding::parse(name).is_none() {
-        let known = ["none", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate"];
+        let known = ["none", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate", "lz4"];
         report.error("compression", format!("`{name}` is not supported")).suggest(name, &known);
     }
 }

@@ -5,7 +5,8 @@
 //!   endpoint: https://otlp.example.com   # /v1/traces, /v1/metrics, /v1/logs are appended
 //!   traces_endpoint: ""                  # or a whole URL for one signal
 //!   encoding: proto                      # proto, json
-//!   compression: gzip                    # none, gzip, zstd, snappy, x-snappy-framed, zlib, deflate
+//!   compression: gzip                    # none, gzip, zstd, snappy, x-snappy-framed, zlib, deflate, lz4
+//!   compression_params: { level: 1 }     # gzip, zlib, deflate: 0 to 9; zstd: 1 to 22
 //!   headers: { authorization: Bearer … }
 //!   auth: { authenticator: bearertokenauth }
 //!   tls: {}                              # see transport/tls/client.rs
@@ -35,7 +36,7 @@ use crate::{
     config::{ByteSize, Check, Report, Secret},
     otlp::{
         Signal,
-        compression::{Encoding, compress},
+        compression::{Encoding, compress_at},
         json,
     },
     pipeline::{
@@ -62,6 +63,8 @@ pub struct Config {
     pub encoding: BodyEncoding,
     /// How they are compressed.
     pub compression: String,
+    /// More about that.
+    pub compression_params: CompressionParams,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
     /// The extension that says who we are.
@@ -79,6 +82,36 @@ pub struct Config {
     pub sending_queue: queue::Config,
     /// Around it.
     pub retry_on_failure: retry::Config,
+}
+
+/// How hard bodies are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompressionParams {
+    /// The compression's own level; 1 if not set, as is -1.
+    pub level: Option<i32>,
+}
+
+impl CompressionParams {
+    /// The level, if it is not left to us.
+    fn level(self) -> Option<i32> {
+        self.level.filter(|level| *level != -1)
+    }
+
+    fn check(self, encoding: Encoding, report: &mut Report<'_>) {
+        let Some(level) = self.level() else { return };
+        match encoding.levels() {
+            None => {
+                let message = format!("does nothing: {} has no levels", encoding.name());
+                report.error("compression_params.level", message);
+            }
+            Some(levels) if !levels.contains(&level) => {
+                let (name, least, most) = (encoding.name(), levels.start(), levels.end());
+                report.error("compression_params.level", format!("must be between {least} and {most} for {name}"));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// How bodies are written.
@@ -100,6 +133,7 @@ impl Default for Config {
             logs_endpoint: String::new(),
             encoding: BodyEncoding::Proto,
             compression: Encoding::Gzip.name().to_owned(),
+            compression_params: CompressionParams::default(),
             headers: BTreeMap::new(),
             auth: None,
             tls: tls::Config::default(),
@@ -129,6 +163,9 @@ impl Check for Config {
         check_url("proxy_url", self.proxy_url.expose(), report);
         check_auth(self.auth.as_ref(), report);
         check_compression(&self.compression, report);
+        if let Some(encoding) = Encoding::parse(&self.compression) {
+            self.compression_params.check(encoding, report);
+        }
         check_headers(&self.headers, report);
         check_timeout(self.timeout, report);
         report.within("tls", &self.tls);
@@ -159,6 +196,7 @@ impl ExporterConfig for Config {
             urls: Signal::ALL.map(|signal| self.url(signal)),
             body_encoding: self.encoding,
             compression: Encoding::parse(&self.compression).unwrap_or(Encoding::Gzip),
+            level: self.compression_params.level(),
             headers: header_map(&self.headers),
             auth: self.auth.as_ref().map(|auth| auth.client(context)).transpose()?,
             largest: self.max_request_body_size.bytes(),
@@ -180,6 +218,7 @@ struct Sender {
     urls: [Option<Url>; 3],
     body_encoding: BodyEncoding,
     compression: Encoding,
+    level: Option<i32>,
     headers: HeaderMap,
     auth: Option<Arc<dyn auth::Client>>,
     /// Zero is no limit.
@@ -208,7 +247,7 @@ impl Sender {
             plain
         } else {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(self.compression.name()));
-            compress(self.compression, &plain).into()
+            compress_at(self.compression, self.level, &plain).into()
         };
         if let Some(Err(reason)) = self.auth.as_ref().map(|auth| auth.authenticate(&mut headers)) {
             return Outcome::Retryable { after: None, reason };

@@ -5,11 +5,13 @@
 
 use std::{
     cell::RefCell,
-    io::{Read as _, Write as _},
+    io::{Read, Write as _},
+    ops::RangeInclusive,
 };
 
 use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+use lz4_flex::frame::{self, FrameDecoder, FrameEncoder, FrameInfo};
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Encoding {
     Snappy,
     /// Snappy frames.
     SnappyFramed,
+    /// LZ4 frames.
+    Lz4,
 }
 
 /// Why a body could not be decompressed.
@@ -49,7 +53,7 @@ pub enum CompressionError {
     },
 }
 
-/// Level 1 of gzip is a third of the default's cost for a tenth more bytes, on OTLP bodies.
+/// Unless another is asked for: level 1 of gzip is a third of the usual one's cost for a tenth more bytes, on OTLP bodies.
 const GZIP_LEVEL: i32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// zstd frames may ask for a window of this many bits at most: the largest body allowed by default.
@@ -62,6 +66,10 @@ const ZSTD_BELIEVED: usize = 64;
 const DEFLATE_RATIO: usize = 1032;
 /// The most that a Snappy block can expand: 64 bytes from a copy of three.
 const SNAPPY_RATIO: usize = 22;
+/// Where an LZ4 frame's flags are; the one that says that four bytes of checksum follow its end happens to be 4.
+const LZ4_FLAGS: usize = 4;
+const LZ4_HAS_CHECKSUM: u8 = 4;
+const LZ4_END: [u8; 4] = [0; 4];
 /// What a stream of Snappy frames begins with.
 const SNAPPY_FRAMES: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
@@ -69,12 +77,10 @@ type Deflate = fn(&mut Compressor, &[u8], &mut [u8]) -> Result<usize, libdeflate
 type Inflate = fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, DecompressionError>;
 
 thread_local! {
-    // A compressor is some hundred KB: one a thread, not one a request.
-    static DEFLATE: RefCell<(Compressor, Vec<u8>)> =
-        RefCell::new((Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()), Vec::new()));
+    // A compressor is some hundred KB: one a thread and level, not one a request.
+    static DEFLATE: RefCell<(Vec<(i32, Compressor)>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
-    static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> =
-        RefCell::new(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok());
+    static ZSTD: RefCell<Vec<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(Vec::new()) };
     static UNZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
         RefCell::new(zstd::bulk::Decompressor::new().ok());
 }
@@ -93,6 +99,7 @@ impl Encoding {
             ("zstd", Self::Zstd),
             ("snappy", Self::Snappy),
             ("x-snappy-framed", Self::SnappyFramed),
+            ("lz4", Self::Lz4),
         ];
         known.into_iter().find_map(|(known, encoding)| name.eq_ignore_ascii_case(known).then_some(encoding))
     }
@@ -107,6 +114,7 @@ impl Encoding {
             Self::Zstd => "zstd",
             Self::Snappy => "snappy",
             Self::SnappyFramed => "x-snappy-framed",
+            Self::Lz4 => "lz4",
         }
     }
 
@@ -120,17 +128,56 @@ impl Encoding {
     }
 }
 
-/// `body` in this encoding.
+impl Encoding {
+    /// Levels that may be asked for.
+    pub const fn levels(self) -> Option<RangeInclusive<i32>> {
+        match self {
+            Self::Gzip | Self::Deflate | Self::Zlib => Some(0..=9),
+            Self::Zstd => Some(1..=22),
+            Self::Identity | Self::Snappy | Self::SnappyFramed | Self::Lz4 => None,
+        }
+    }
+}
+
+/// `body` in this encoding, at the level that suits telemetry.
 pub fn compress(encoding: Encoding, body: &[u8]) -> Vec<u8> {
+    compress_at(encoding, None, body)
+}
+
+/// The same at this level, if one is given; it is one of the encoding's levels.
+pub fn compress_at(encoding: Encoding, level: Option<i32>, body: &[u8]) -> Vec<u8> {
+    let deflate_level = level.unwrap_or(GZIP_LEVEL);
     match encoding {
         Encoding::Identity => body.to_vec(),
-        Encoding::Gzip => deflate(body, Compressor::gzip_compress_bound, Compressor::gzip_compress),
-        Encoding::Deflate | Encoding::Zlib => deflate(body, Compressor::zlib_compress_bound, Compressor::zlib_compress),
+        Encoding::Gzip => deflate(deflate_level, body, Compressor::gzip_compress_bound, Compressor::gzip_compress),
+        Encoding::Deflate | Encoding::Zlib => {
+            deflate(deflate_level, body, Compressor::zlib_compress_bound, Compressor::zlib_compress)
+        }
         // These fail only when memory does, or from 4 GiB on, which no body reaches.
-        Encoding::Zstd => ZSTD.with_borrow_mut(|zstd| zstd.as_mut()?.compress(body).ok()).unwrap_or_default(),
+        Encoding::Zstd => {
+            let level = level.unwrap_or(ZSTD_LEVEL);
+            let new = || zstd::bulk::Compressor::new(level).ok();
+            ZSTD.with_borrow_mut(|all| of_level(all, level, new)?.compress(body).ok()).unwrap_or_default()
+        }
         Encoding::Snappy => snap::raw::Encoder::new().compress_vec(body).unwrap_or_default(),
         Encoding::SnappyFramed => snappy_frames(body).unwrap_or_default(),
+        Encoding::Lz4 => lz4_frame(body).unwrap_or_default(),
     }
+}
+
+/// The one of this level, made if there is none yet.
+fn of_level<T>(all: &mut Vec<(i32, T)>, level: i32, new: impl FnOnce() -> Option<T>) -> Option<&mut T> {
+    if all.iter().all(|(known, _)| *known != level) {
+        all.push((level, new()?));
+    }
+    all.iter_mut().find(|(known, _)| *known == level).map(|(_, one)| one)
+}
+
+fn lz4_frame(body: &[u8]) -> Result<Vec<u8>, frame::Error> {
+    let info = FrameInfo::new().content_checksum(true);
+    let mut frame = FrameEncoder::with_frame_info(info, Vec::with_capacity(body.len() / 2));
+    frame.write_all(body)?;
+    frame.finish()
 }
 
 fn snappy_frames(body: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -142,8 +189,10 @@ fn snappy_frames(body: &[u8]) -> std::io::Result<Vec<u8>> {
     frames.into_inner().map_err(snap::write::IntoInnerError::into_error)
 }
 
-fn deflate(body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {
-    DEFLATE.with_borrow_mut(|(compressor, room)| {
+fn deflate(level: i32, body: &[u8], bound: fn(&mut Compressor, usize) -> usize, compress: Deflate) -> Vec<u8> {
+    DEFLATE.with_borrow_mut(|(all, room)| {
+        let new = || Some(Compressor::new(CompressionLvl::new(level).unwrap_or_default()));
+        let Some(compressor) = of_level(all, level, new) else { return Vec::new() };
         // The bound is what the library promises to be enough.
         let most = bound(compressor, body.len());
         if room.len() < most {
@@ -175,6 +224,7 @@ pub fn decompress(encoding: Encoding, sent: &[u8], limit: usize) -> Result<Bytes
         Encoding::SnappyFramed => unsnap_frames(sent, limit)?,
         Encoding::Snappy if sent.starts_with(SNAPPY_FRAMES) => unsnap_frames(sent, limit)?,
         Encoding::Snappy => unsnap_block(sent, limit)?,
+        Encoding::Lz4 => unlz4(sent, limit)?,
     };
     Ok(Bytes::from(plain))
 }
@@ -251,9 +301,22 @@ fn unsnap_block(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> 
 }
 
 fn unsnap_frames(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
-    let mut plain = Vec::with_capacity(sent.len().saturating_mul(4).min(limit));
-    let mut frames = snap::read::FrameDecoder::new(sent).take(limit as u64 + 1);
-    frames.read_to_end(&mut plain).map_err(|error| malformed(Encoding::SnappyFramed, &error.to_string()))?;
+    unframe(Encoding::SnappyFramed, snap::read::FrameDecoder::new(sent), sent.len(), limit)
+}
+
+fn unlz4(sent: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+    // The library takes the end of the input for the end of the frame, so that what is cut off would not be missed.
+    let checksum = sent.get(LZ4_FLAGS).map_or(0, |flags| usize::from(flags & LZ4_HAS_CHECKSUM));
+    if !sent.get(..sent.len().saturating_sub(checksum)).is_some_and(|frame| frame.ends_with(&LZ4_END)) {
+        return Err(malformed(Encoding::Lz4, "cut off"));
+    }
+    unframe(Encoding::Lz4, FrameDecoder::new(sent), sent.len(), limit)
+}
+
+/// What `frames` of `sent` bytes hold.
+fn unframe(encoding: Encoding, frames: impl Read, sent: usize, limit: usize) -> Result<Vec<u8>, CompressionError> {
+    let mut plain = Vec::with_capacity(sent.saturating_mul(4).min(limit));
+    frames.take(limit as u64 + 1).read_to_end(&mut plain).map_err(|error| malformed(encoding, &error.to_string()))?;
     if plain.len() > limit { Err(CompressionError::TooLarge { limit }) } else { Ok(plain) }
 }
 
@@ -265,7 +328,7 @@ fn malformed(encoding: Encoding, reason: &str) -> CompressionError {
 mod tests {
     use super::*;
 
-    const ALL: [Encoding; 7] = [
+    const ALL: [Encoding; 8] = [
         Encoding::Identity,
         Encoding::Gzip,
         Encoding::Deflate,
@@ -273,6 +336,7 @@ mod tests {
         Encoding::Zstd,
         Encoding::Snappy,
         Encoding::SnappyFramed,
+        Encoding::Lz4,
     ];
 
     #[test]
@@ -288,6 +352,21 @@ mod tests {
                     assert_eq!(refused, Err(CompressionError::TooLarge { limit: less }), "{encoding:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn higher_levels_make_less_of_it_and_each_is_read() {
+        let body: Vec<u8> = (0..20_000_u32).flat_map(|n| format!("{{span: {}}}", n % 977).into_bytes()).collect();
+        for encoding in ALL {
+            let Some(levels) = encoding.levels() else { continue };
+            let sizes = levels.map(|level| {
+                let sent = compress_at(encoding, Some(level), &body);
+                assert_eq!(decompress(encoding, &sent, body.len()).unwrap(), body, "{encoding:?} at {level}");
+                sent.len()
+            });
+            let sizes: Vec<usize> = sizes.collect();
+            assert!(sizes.last() < sizes.first(), "{encoding:?}: {sizes:?}");
         }
     }
 

@@ -77,7 +77,7 @@ pub enum Refusal {
     #[error("unsupported content type {0:?}; send application/x-protobuf, application/json or application/grpc")]
     MediaType(String),
     /// A compression the door does not read.
-    #[error("unsupported compression {0:?}; send identity, gzip, zstd, snappy, zlib or deflate")]
+    #[error("unsupported compression {0:?}; send identity, gzip, zstd, snappy, zlib, deflate or lz4")]
     Compression(String),
     /// Only POST is served.
     #[error("method not allowed; use POST")]

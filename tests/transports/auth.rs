@@ -190,6 +190,8 @@ async fn mistakes_are_named_and_secrets_are_not_told() {
         ("a path for a port",with("{grpc: {endpoint: /tmp/x.sock}}", "service:"), "transport: unix"),
         ("a port for a path",with("{grpc: {transport: unix}}", "service:"), "path of a socket"),
         ("unknown suite",    with("{http: {compression_algorithms: [br]}}", "service:"), "`br` is not supported"),
+        ("no such level",    with("{grpc: }", "  otlp_http: {endpoint: 'http://a', compression_params: {level: 10}}\nservice:"), "between 0 and 9 for gzip"),
+        ("no levels at all", with("{grpc: }", "  otlp_http: {endpoint: 'http://a', compression: lz4, compression_params: {level: 1}}\nservice:"), "lz4 has no levels"),
         ("two on one path",  with("{http: {logs_url_path: v1/traces}}", "service:"), "same path"),
     ];
     for (row, config, said) in table {

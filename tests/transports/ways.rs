@@ -64,9 +64,13 @@ async fn every_compression_goes_out_and_comes_in() {
         let to = far.endpoint("receiver otlp", "grpc");
         format!("otlp_grpc/{name}: {{endpoint: '{to}', compression: {name}, tls: {{insecure: true}}}}")
     });
-    let over_http = ["none", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate"]
+    let over_http = ["none", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate", "lz4"]
         .map(|name| format!("otlp_http/{name}: {{endpoint: '{}', compression: {name}}}", far.http()));
-    let exporters: Vec<_> = over_grpc.into_iter().chain(over_http).collect();
+    let at_level = [("gzip", 9), ("zstd", 7)].map(|(name, level)| {
+        let level = format!("compression_params: {{level: {level}}}");
+        format!("otlp_http/{name}-level: {{endpoint: '{}', compression: {name}, {level}}}", far.http())
+    });
+    let exporters: Vec<_> = over_grpc.into_iter().chain(over_http).chain(at_level).collect();
     let ids: Vec<_> = exporters.iter().map(|exporter| exporter.split(": ").next().unwrap()).collect();
     let near = Gateway::start(&format!(
         "
@@ -113,7 +117,8 @@ async fn compressions_can_be_chosen() {
         ("snappy",                        "snappy",          compress(Encoding::Snappy, &plain), 200, 415),
         ("frames, as the Collector's were","snappy",         framed.clone(), 200, 415),
         ("snappy frames",                 "x-snappy-framed", framed, 200, 415),
-        ("not to be had",                 "lz4",             plain.clone(), 415, 415),
+        ("lz4",                           "lz4",             compress(Encoding::Lz4, &plain), 200, 415),
+        ("not to be had",                 "br",              plain.clone(), 415, 415),
     ];
     for (row, encoding, body, at_all, at_two) in table {
         for (gateway, status) in [(&all, at_all), (&two, at_two)] {

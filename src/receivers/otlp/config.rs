@@ -176,7 +176,7 @@ impl Check for HttpConfig {
         }
         for (index, name) in self.compression_algorithms.iter().flatten().enumerate() {
             if Encoding::parse(name).is_none() {
-                let known = ["", "gzip", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed"];
+                let known = ["", "gzip", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed", "lz4"];
                 let path = format!("compression_algorithms.{index}");
                 report.error(&path, format!("`{name}` is not supported")).suggest(name, &known);
             }

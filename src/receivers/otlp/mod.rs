@@ -20,7 +20,7 @@
 //!         response_headers: {}
 //!         include_metadata: false
 //!         max_request_body_size: 64MiB
-//!         compression_algorithms: ["", gzip, zstd, zlib, deflate, snappy, x-snappy-framed]
+//!         compression_algorithms: ["", gzip, zstd, zlib, deflate, snappy, x-snappy-framed, lz4]
 //!         traces_url_path: /v1/traces      # metrics_url_path, logs_url_path
 //!     max_in_flight_size: 128MiB
 //! ```
