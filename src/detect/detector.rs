@@ -10,9 +10,9 @@ use super::{
     keys::When,
     mix,
     monitor::Monitor,
-    rollout::Rollouts,
     observation::{Channel, Family, Nanos, Observation, Risk},
     order,
+    rollout::Rollouts,
     scoring::{self, Scoring},
     verdict::{Feature, OwnedKey, Promise, PromiseState, Tier, Verdict},
 };

@@ -1,8 +1,8 @@
 //! What changes too slowly for a model that follows: day against a reference that does not.
 //!
 //! Three clocks for each measure: the day, a mean of about a fortnight that follows it within bounds, and a frozen
-//! reference that moves towards that mean once a week, by five per cent at most; more only in a week with a deploy. A
-//! day's excess over the frozen reference, clipped, adds to a sum of evidence: an e-detector on blocks of a day, in bits,
+//! reference that moves towards that mean once a week, by five per cent at most; in a week with a deploy up to half as much
+//! again, towards what the new version does, and what that will grant is no evidence before. A day's excess over the frozen reference, clipped, adds to a sum of evidence: an e-detector on blocks of a day, in bits,
 //! `M ← max(M, 1) · exp(z − 1)`, where `z` is in the reference's own spread.
 
 use super::{verdict::Measure, windows::Hour};
@@ -181,6 +181,13 @@ mod tests {
             assert!(found.is_some_and(|day| day <= 14 + within), "{rate}: {found:?}");
         }
         assert_eq!(noticed(60, |day| if day < 20 { 5.0 } else { 5.6 }, None), None, "a little more for good");
+    }
+
+    #[test]
+    fn a_deploy_explains_a_call_more() {
+        let step = |day: u32| if day < 20 { 2.0 } else { 3.0 };
+        assert_eq!(noticed(60, step, Some(20)), None);
+        assert!(noticed(60, step, None).is_some());
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl Scoring<'_> {
         // Whether others have it is counted in already.
         // Changes are few. That they come by known hands, and open nothing to strangers, is known beforehand.
         let known = if key.risk == Risk::Control { CHANGES_BEFOREHAND.min(4.0 * seen) } else { 0.0 };
-        let rarity = ((seen.max(f64::from(count)) + known + 1.0) / (f64::from(count) * (known + 1.0) + 1.0)).log2().max(0.0);
+        let rarity =
+            ((seen.max(f64::from(count)) + known + 1.0) / (f64::from(count) * (known + 1.0) + 1.0)).log2().max(0.0);
         let own = changes.surprise(Family::Change, standing + known, seen + known).min(rarity);
         let bits = novelty_bits(own, 0.0, key.risk);
         if bits > 0.0 {

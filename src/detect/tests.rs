@@ -7,6 +7,8 @@ use super::{
     *,
 };
 
+mod news;
+
 const START: Nanos = 20_700 * DAY;
 const FUNCTIONS: u64 = 12;
 

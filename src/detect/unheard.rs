@@ -27,13 +27,16 @@ struct Spell {
 #[derive(Clone, Debug, Default)]
 pub struct Unheard {
     spells: HashMap<Spell>,
+    /// When spells that are over were forgotten last.
+    pruned: Nanos,
 }
 
 impl Unheard {
     /// Something `function` did at `now` was told by others only.
     pub fn note(&mut self, function: u64, now: Nanos) {
-        if self.spells.len() >= MOST || self.spells.values().any(|spell| is_over(*spell, now)) {
+        if now >= self.pruned.saturating_add(MINUTE) {
             self.spells.retain(|_, spell| !is_over(*spell, now));
+            self.pruned = now;
         }
         if self.spells.len() < MOST || self.spells.contains_key(&function) {
             self.spells.entry(function).or_insert(Spell { since: now, last: now }).last = now;

@@ -352,6 +352,35 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_where_few_come_is_a_crowd_and_nothing_else() {
+        let mut windows = Windows::default();
+        for number in 0..14 * 24 {
+            hour_of(&mut windows, 490_000 + number, 1 + number % 2, 4, |_| {});
+        }
+        assert_eq!(found(&mut windows, 200, 4), [Measure::Rate]);
+    }
+
+    #[test]
+    fn where_nothing_ever_failed_one_failure_says_little() {
+        for (name, failures, least, most) in [("one", 1, 0.1, BITS_A_FAILURE), ("most", 20, 6.0, 30.0)] {
+            let mut windows = trained();
+            let mut bits = 0.0_f64;
+            let number = 490_000 + 14 * 24;
+            for n in 0..30 {
+                let at = number * HOUR + n * SECOND_OF_HOUR;
+                windows.turn_to(at);
+                windows.add(&Observation { failed: n < failures, ..plain(at) });
+                windows.unusual(|unusual| {
+                    if unusual.measure == Measure::Failures {
+                        bits = bits.max(unusual.bits);
+                    }
+                });
+            }
+            assert!((least..=most).contains(&bits), "{name}: {bits}");
+        }
+    }
+
+    #[test]
     fn silence_is_told_from_sampling() {
         let play = |before: u64, traced: u64| {
             let mut windows = Windows::default();

@@ -21,7 +21,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             place: Place::Before,
             ..requests(stage, level.pick([10, 60, 200]), 2 * HOUR)
         }
-        .told("uses only its own calls and answers a little more", &[stage.read.target, "rows", "times", "calls", "answer"])
+        .told(
+            "uses only its own calls and answers a little more",
+            &[stage.read.target, "rows", "times", "calls", "answer"],
+        )
     }),
     behaviour("X02-slow-ramp", &[Source::Spans, Source::Trail], |stage, level| {
         Campaign {
@@ -32,7 +35,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             ramp: level.pick([1.2, 2.0, 8.0]),
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("begins with little and takes a few per cent more every hour", &[stage.read.target, "times", "rows", "calls"])
+        .told(
+            "begins with little and takes a few per cent more every hour",
+            &[stage.read.target, "times", "rows", "calls"],
+        )
     }),
     behaviour("X03-behind-a-deploy", &[Source::Spans, Source::Trail], |stage, level| {
         Campaign {

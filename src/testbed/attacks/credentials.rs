@@ -13,8 +13,10 @@ use super::{
 
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
     behaviour("A11-credentials-elsewhere", &[Source::Trail], |stage, level| {
-        stolen(stage, level, Who::Stolen)
-            .told("its credentials are used from somebody's own machine", &["credential", "address", "key", "network", "no invocation"])
+        stolen(stage, level, Who::Stolen).told(
+            "its credentials are used from somebody's own machine",
+            &["credential", "address", "key", "network", "no invocation"],
+        )
     }),
     behaviour("A12-credentials-in-cloud", &[Source::Trail], |stage, level| {
         stolen(stage, level, Who::StolenInCloud)

@@ -86,7 +86,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             outside: vec![change(op)],
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("telemetry is switched off", &["StopLogging", "DeleteLogGroup", "PutRetentionPolicy", "silen", "no span", "without", "changed by"])
+        .told(
+            "telemetry is switched off",
+            &["StopLogging", "DeleteLogGroup", "PutRetentionPolicy", "silen", "no span", "without", "changed by"],
+        )
     }),
     behaviour("A35-forged-telemetry", &[Source::Trail], |stage, level| {
         Campaign {

@@ -64,8 +64,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         } else {
             Op::dynamo("Scan", stage.read.target)
         };
-        Campaign { acts: vec![sized(scan, times, 45.0, Size::rows(rows))], ..requests(stage, 1, 0) }
-            .told("reads its own table from end to end", &["Scan", "ListObjectsV2", "times", "calls", "rows", "received"])
+        Campaign { acts: vec![sized(scan, times, 45.0, Size::rows(rows))], ..requests(stage, 1, 0) }.told(
+            "reads its own table from end to end",
+            &["Scan", "ListObjectsV2", "times", "calls", "rows", "received"],
+        )
     }),
     behaviour("A06-wider-query", &[Source::Spans, Source::Platform], |stage, level| {
         let rows = level.pick([60, 600, 6_000]);
@@ -92,7 +94,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             over: 36 * HOUR,
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("takes one item more than it should, invocation by invocation", &[stage.read.target, "times", "rows", "calls"])
+        .told(
+            "takes one item more than it should, invocation by invocation",
+            &[stage.read.target, "times", "rows", "calls"],
+        )
     }),
     behaviour("A09-made-public", &[Source::Spans, Source::Trail], |stage, level| {
         let Stage { bucket, .. } = *stage;

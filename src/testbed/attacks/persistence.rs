@@ -25,7 +25,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             outside: vec![update],
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("its code is replaced by somebody who never deploys", &["UpdateFunctionCode", "example.net", "version", "changed by"])
+        .told(
+            "its code is replaced by somebody who never deploys",
+            &["UpdateFunctionCode", "example.net", "version", "changed by"],
+        )
     }),
     behaviour("A17-malicious-layer", &[Source::Trail, Source::Platform], |stage, level| {
         let update = control(Op::new(Service::Lambda, "UpdateFunctionConfiguration", stage.function), 0);
@@ -39,7 +42,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             outside: vec![update],
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("a layer is added that hears every event", &["UpdateFunctionConfiguration", "layer", "initiali", "changed by"])
+        .told(
+            "a layer is added that hears every event",
+            &["UpdateFunctionConfiguration", "layer", "initiali", "changed by"],
+        )
     }),
     behaviour("A18-new-trigger", &[Source::Trail], |stage, level| {
         let op = level.pick([
@@ -61,7 +67,10 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
             outside: vec![control(op, 0), invoke],
             ..Campaign::new("", stage.function, stage.entry)
         }
-        .told("gets a new way in that everybody may use", &["AddPermission", "FunctionUrl", "EventSourceMapping", "changed by"])
+        .told(
+            "gets a new way in that everybody may use",
+            &["AddPermission", "FunctionUrl", "EventSourceMapping", "changed by"],
+        )
     }),
     behaviour("A19-warm-environment", &[Source::Spans, Source::Platform], |stage, level| {
         let beacon = Op::http("GET", "https://updates.pkg-mirror.example.org/check");

@@ -147,7 +147,13 @@ fn changes_are_told_of_the_changed_function() {
         {"functionName":"reserve"},"recipientAccountId":"123456789012","eventID":"e"}"#;
     let mut assembler = joined();
     let told = logs(&mut assembler, TRAIL, &[(T, change.to_owned())]);
-    assert_eq!(told, [(Channel::Control, vec!["Change user/eve".to_owned(), "Change user/eve lambda.UpdateFunctionCode".to_owned()])]);
+    assert_eq!(
+        told,
+        [(
+            Channel::Control,
+            vec!["Change user/eve".to_owned(), "Change user/eve lambda.UpdateFunctionCode".to_owned()]
+        )]
+    );
     // A function that writes such a line has logged something, and that is all.
     let told = logs(&mut assembler, RESERVE, &[(T, change.to_owned())]);
     assert_eq!(told[0].0, Channel::Logs, "{told:?}");
