@@ -61,6 +61,13 @@ impl Detector {
         }
     }
 
+    /// Tells of everything that is known.
+    pub fn snapshot(&mut self, put: &mut dyn FnMut(&[u8], &[u8])) {
+        self.functions.values_mut().for_each(|function| function.dirty = true);
+        self.fleet_dirty = true;
+        self.snapshot_dirty(put);
+    }
+
     /// Takes in a record of [`snapshot_dirty`](Self::snapshot_dirty).
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damaged> {
         let content = unseal(value)?;

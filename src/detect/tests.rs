@@ -381,6 +381,9 @@ fn what_was_learned_survives_a_restart() {
     let mut none = 0;
     after.snapshot_dirty(&mut |_, _| none += 1);
     assert_eq!(none, 0, "nothing has changed");
+    let mut all = 0;
+    after.snapshot(&mut |_, _| all += 1);
+    assert_eq!(all, records.len(), "all of it, though nothing has changed");
     for n in 0..200 {
         let mut random = Random(n);
         let at = START + 14 * DAY + n * MINUTE;

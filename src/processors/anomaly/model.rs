@@ -135,15 +135,19 @@ impl Model {
         seen
     }
 
-    /// What it is after the gateway was started anew: what was learned and what is open was saved, what was being put
-    /// together was not.
+    /// What it is after the gateway was started anew: what was learned, what functions are called and what is open was
+    /// saved; what was being put together, and the spans of late, were not.
     #[must_use]
     pub fn restarted(mut self) -> Self {
         let mut model = Self::new(self.promise().budget_per_day);
-        self.detector.snapshot_dirty(&mut |key, value| {
+        if let Some(redact) = self.redact {
+            model.redact(redact);
+        }
+        self.detector.snapshot(&mut |key, value| {
             // A record that was just written is not damaged.
             let _ = model.detector.restore(key, value);
         });
+        model.roster = self.roster.restarted();
         let saved = Incidents::restore(&self.incidents.snapshot(), incidents::Settings::default());
         model.incidents = saved.unwrap_or(model.incidents);
         model

@@ -105,9 +105,19 @@ impl Roster {
         dirty
             .map(|(hash, known)| {
                 known.dirty = false;
-                (function_id(*hash), known.save(*hash).encode_to_vec())
+                known.record(*hash)
             })
             .collect()
+    }
+
+    /// What is left of it over a restart: all but the ordinary invocations.
+    pub fn restarted(&self) -> Self {
+        let mut roster = Self::default();
+        for (key, value) in self.by_hash.iter().map(|(hash, known)| known.record(*hash)) {
+            // A record that was just written is not damaged.
+            let _ = roster.restore(&key, &value);
+        }
+        roster
     }
 
     /// Puts a saved function back. False if it cannot be read.
@@ -179,6 +189,10 @@ impl Known {
         self.versions.iter().find(|version| version_hash(version) == hash).map_or("", String::as_str)
     }
 
+    fn record(&self, hash: u64) -> (String, Vec<u8>) {
+        (function_id(hash), self.save(hash).encode_to_vec())
+    }
+
     fn save(&self, hash: u64) -> FunctionDetail {
         let summary = FunctionSummary {
             id: function_id(hash),
@@ -219,4 +233,21 @@ fn cut(text: &str) -> String {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_outlast_every_restart_whether_they_were_saved_before_or_not() {
+        let mut roster = Roster::default();
+        let versions = VecDeque::from(["1".to_owned(), "2".to_owned()]);
+        roster.by_hash.insert(7, Known { name: "orders".to_owned(), versions, dirty: true, ..Known::default() });
+        let mut once = roster.restarted();
+        assert_eq!(once.take_records().len(), 0, "what was loaded need not be saved");
+        let twice = once.restarted();
+        let known = twice.get(7).unwrap();
+        assert_eq!((known.name.as_str(), known.version(version_hash("2"))), ("orders", "2"));
+    }
 }
