@@ -82,14 +82,17 @@ impl Open {
             },
         );
         let evidence = on_the_lines_scale(finding);
-        if finding.verdict.standardised - finding.verdict.line > incident.score - incident.line {
+        let leads = finding.verdict.standardised - finding.verdict.line > incident.score - incident.line;
+        if leads {
             self.lead_with(finding, &evidence);
         }
         self.count_invocation(finding.invocation_id);
-        let shown = evidence.into_iter().fold(false, |news, row| self.add_evidence(row) | news);
+        let (kept, shown) = self.add_all(evidence);
         let grown = self.incident.invocation_count >= self.told_invocations.saturating_mul(NEWS_GROWTH);
         self.untold |= raised | drawn_in | shown | grown;
-        self.refresh();
+        if leads | drawn_in | kept {
+            self.refresh();
+        }
     }
 
     /// Makes it a page. False if it was one.
@@ -103,10 +106,10 @@ impl Open {
     /// Takes a verdict of tier evidence in: it corroborates, but is no news and does not keep the incident open.
     pub fn corroborate(&mut self, finding: &Finding<'_>) {
         self.count_invocation(finding.invocation_id);
-        for row in on_the_lines_scale(finding) {
-            self.add_evidence(row);
+        let (kept, _) = self.add_all(on_the_lines_scale(finding));
+        if kept {
+            self.refresh();
         }
-        self.refresh();
     }
 
     /// Takes all of a younger incident in.
@@ -130,9 +133,7 @@ impl Open {
             (mine.lead, mine.resource, mine.counterfactual) = (theirs.lead, theirs.resource, theirs.counterfactual);
             self.base_headline = other.base_headline;
         }
-        for row in theirs.evidence {
-            self.add_evidence(row);
-        }
+        self.add_all(theirs.evidence);
         self.untold = true;
         self.refresh();
     }
@@ -185,8 +186,14 @@ impl Open {
         incident.invocations.push(bounds::text(id));
     }
 
-    /// True if the row is new, is kept and is worth telling.
-    fn add_evidence(&mut self, row: Evidence) -> bool {
+    /// Whether any of the rows was kept, and whether any of those is worth telling.
+    fn add_all(&mut self, rows: Vec<Evidence>) -> (bool, bool) {
+        rows.into_iter()
+            .map(|row| self.add_evidence(row))
+            .fold((false, false), |(kept, news), added| (kept || added != Added::Dropped, news || added == Added::News))
+    }
+
+    fn add_evidence(&mut self, row: Evidence) -> Added {
         let rows = &mut self.incident.evidence;
         let same = |known: &Evidence| {
             known.feature == row.feature
@@ -195,7 +202,7 @@ impl Open {
         let news = match rows.iter().position(same) {
             Some(at) => {
                 if rows.get(at).is_none_or(|known| known.bits >= row.bits) {
-                    return false;
+                    return Added::Dropped;
                 }
                 rows.remove(at);
                 false
@@ -203,10 +210,23 @@ impl Open {
             None => row.bits >= NEWS_BITS,
         };
         let place = rows.partition_point(|known| known.bits >= row.bits);
+        if place >= bounds::EVIDENCE {
+            return Added::Dropped;
+        }
         rows.insert(place, row);
         rows.truncate(bounds::EVIDENCE);
-        news && place < bounds::EVIDENCE
+        if news { Added::News } else { Added::Kept }
     }
+}
+
+/// What became of a row of evidence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Added {
+    /// There is as strong a row of the same already, or there are stronger ones enough.
+    Dropped,
+    Kept,
+    /// Kept, and worth telling.
+    News,
 }
 
 /// True if the function is a new one.
