@@ -138,19 +138,30 @@ impl Detector {
 
         let own = Kind::of(seen.channel);
         let mut verdict = self.judge(seen, own, &mut drafts, &epoch, now);
+        let (mut excess, mut outshone) = (false, false);
         if !around.is_empty() {
             let other = self.judge(seen, Kind::Window, &mut around, &epoch, now);
+            excess = other.is_anomaly() && around.iter().any(|draft| matches!(draft.feature, Feature::Window(_)));
             // One observation has one verdict: the graver, or else what it shows itself.
+            outshone = other.tier.is_some() && other.tier <= verdict.tier;
             if other.tier > verdict.tier {
                 verdict = other;
             }
         }
         self.drafts = [drafts, around];
+        let mut suspicious = verdict.is_anomaly();
         if let Some(function) = self.functions.get_mut(&seen.function) {
             function.suspect = odd_change.unwrap_or(function.suspect);
-            function.windows.hour.tainted |= verdict.is_anomaly();
+            let hour = &mut function.windows.hour;
+            hour.tainted |= verdict.is_anomaly();
+            hour.anomalous |= excess;
+            if outshone {
+                hour.told = <_>::default();
+            }
+            // The excess is told once; it is not learned from as long as it lasts.
+            suspicious |= hour.anomalous && hour.in_excess && seen.complete;
         }
-        self.learn(seen, &epoch, shape, verdict.is_anomaly(), now);
+        self.learn(seen, &epoch, shape, suspicious, now);
         verdict
     }
 

@@ -51,15 +51,6 @@ pub fn around(function: &mut Function, seen: &Observation<'_>, now: Nanos, draft
         return;
     }
     function.windows.add(seen);
-    function.windows.unusual(|found| {
-        drafts.push(Draft {
-            bits: found.bits,
-            out_of: u64::from(found.hours),
-            observed: found.observed,
-            usual: found.usual,
-            ..Draft::of(Feature::Window(found.measure))
-        });
-    });
     if let Some(found) = function.instances.add(seen, now) {
         drafts.push(Draft {
             bits: found.bits,
@@ -79,6 +70,15 @@ pub fn around(function: &mut Function, seen: &Observation<'_>, now: Nanos, draft
             ..Draft::of(Feature::Beacon)
         });
     }
+    function.windows.unusual(!drafts.is_empty(), |found| {
+        drafts.push(Draft {
+            bits: found.bits,
+            out_of: u64::from(found.hours),
+            observed: found.observed,
+            usual: found.usual,
+            ..Draft::of(Feature::Window(found.measure))
+        });
+    });
 }
 
 impl Scoring<'_> {

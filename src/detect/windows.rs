@@ -37,6 +37,8 @@ const MOST_SILENCE: f64 = 20.0;
 const MOST_SAMPLING: f64 = 8.0;
 /// A share below this is silence.
 const SILENT: f64 = 0.02;
+/// An excess that was told is told again once it has grown by so much, bits.
+const GROWN: f64 = 0.01;
 /// More different things than this are not told apart any more.
 const MOST_DISTINCT: u64 = 2500;
 
@@ -77,6 +79,12 @@ pub struct Hour {
     pub tainted: bool,
     /// Invocations as the platform counted them.
     pub reported: f32,
+    /// Surprise already told, by measure, bits: an hour's excess is one fact, not one for each invocation.
+    pub told: [f32; MEASURES],
+    /// More than usual at this moment.
+    pub in_excess: bool,
+    /// The excess was found to be an anomaly.
+    pub anomalous: bool,
 }
 
 /// What is usual for an hour of one function.
@@ -165,27 +173,47 @@ impl Windows {
         }
     }
 
-    /// What is unusual about the hour so far.
-    pub fn unusual(&self, mut tell: impl FnMut(Unusual)) {
+    /// What is unusual about the hour so far, all of it, if some of it has grown since it was told; or else, with `again`.
+    pub fn unusual(&mut self, again: bool, mut tell: impl FnMut(Unusual)) {
+        let (mut news, mut found) = (again, [0.0; MEASURES]);
         for measure in Measure::ALL {
             let place = measure as usize;
-            let (Some(limit), Some(usual)) = (self.limits.get(place), self.usual.get(place)) else { continue };
+            let bits = self.surprise(measure);
+            news |= bits > f64::from(self.hour.told.get(place).copied().unwrap_or(f32::INFINITY)) + GROWN;
+            if let Some(found) = found.get_mut(place) {
+                *found = bits;
+            }
+        }
+        self.hour.in_excess = found.iter().any(|bits| *bits > 0.0);
+        if !news || !self.hour.in_excess {
+            return;
+        }
+        for (measure, bits) in Measure::ALL.into_iter().zip(found).filter(|(_, bits)| *bits > 0.0) {
+            let place = measure as usize;
+            let (Some(told), Some(usual)) = (self.hour.told.get_mut(place), self.usual.get(place)) else { continue };
+            *told = told.max(bits as f32);
             let ratio = self.ratio(&self.hour, measure);
-            if ratio <= *limit {
-                continue;
-            }
-            let mut bits = usual.surprise(ratio as u64) - EVERYDAY;
-            if measure == Measure::Failures {
-                bits = bits.min(BITS_A_FAILURE * self.hour.sums.get(place).copied().unwrap_or(0) as f64);
-            }
-            if bits > 0.0 {
-                let said = |ratio: f64| match measure {
-                    Measure::Rate => (ratio / SCALE * f64::from(self.expected(self.hour.number))) as u64,
-                    _ => (ratio / SCALE * 1000.0) as u64,
-                };
-                let (observed, usual_at_most) = (said(ratio), said(usual.usual_at_most() as f64));
-                tell(Unusual { measure, bits, observed, usual: usual_at_most, hours: usual.n });
-            }
+            let said = |ratio: f64| match measure {
+                Measure::Rate => (ratio / SCALE * f64::from(self.expected(self.hour.number))) as u64,
+                _ => (ratio / SCALE * 1000.0) as u64,
+            };
+            let (observed, usual_at_most) = (said(ratio), said(usual.usual_at_most() as f64));
+            tell(Unusual { measure, bits, observed, usual: usual_at_most, hours: usual.n });
+        }
+    }
+
+    /// How unusual the hour is so far, bits; not above 0 if it is not.
+    fn surprise(&self, measure: Measure) -> f64 {
+        let place = measure as usize;
+        let (Some(limit), Some(usual)) = (self.limits.get(place), self.usual.get(place)) else { return 0.0 };
+        let ratio = self.ratio(&self.hour, measure);
+        if ratio <= *limit {
+            return 0.0;
+        }
+        let bits = usual.surprise(ratio as u64) - EVERYDAY;
+        match measure {
+            Measure::Failures => bits.min(BITS_A_FAILURE * self.hour.sums.get(place).copied().unwrap_or(0) as f64),
+            _ => bits,
         }
     }
 
@@ -302,7 +330,7 @@ mod tests {
     use super::*;
     use crate::detect::tests::plain;
 
-    fn hour_of(windows: &mut Windows, number: u64, invocations: u64, calls: u64, mut each: impl FnMut(&Windows)) {
+    fn hour_of(windows: &mut Windows, number: u64, invocations: u64, calls: u64, mut each: impl FnMut(&mut Windows)) {
         for n in 0..invocations {
             let at = number * HOUR + n * SECOND_OF_HOUR;
             windows.turn_to(at);
@@ -326,7 +354,7 @@ mod tests {
     fn found(windows: &mut Windows, invocations: u64, calls: u64) -> Vec<Measure> {
         let mut found = Vec::new();
         hour_of(windows, 490_000 + 14 * 24, invocations, calls, |windows| {
-            windows.unusual(|unusual| {
+            windows.unusual(false, |unusual| {
                 if !found.contains(&unusual.measure) {
                     found.push(unusual.measure);
                 }
@@ -370,7 +398,7 @@ mod tests {
                 let at = number * HOUR + n * SECOND_OF_HOUR;
                 windows.turn_to(at);
                 windows.add(&Observation { failed: n < failures, ..plain(at) });
-                windows.unusual(|unusual| {
+                windows.unusual(false, |unusual| {
                     if unusual.measure == Measure::Failures {
                         bits = bits.max(unusual.bits);
                     }
@@ -378,6 +406,20 @@ mod tests {
             }
             assert!((least..=most).contains(&bits), "{name}: {bits}");
         }
+    }
+
+    #[test]
+    fn an_excess_is_told_as_it_grows_and_not_for_each_invocation() {
+        let (mut windows, mut told) = (trained(), Vec::new());
+        hour_of(&mut windows, 490_000 + 14 * 24, 3000, 5, |windows| {
+            windows.unusual(false, |unusual| told.push(unusual.bits));
+        });
+        let whole = windows.surprise(Measure::Rate);
+        assert!((2..30).contains(&told.len()), "{told:?}");
+        assert!(told.is_sorted() && told.last() == Some(&whole), "up to all of it, {whole}: {told:?}");
+        let mut again = 0;
+        windows.unusual(true, |_| again += 1);
+        assert_eq!(again, 1, "what else is told of comes with it");
     }
 
     #[test]
