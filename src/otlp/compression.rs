@@ -73,14 +73,15 @@ const LZ4_END: [u8; 4] = [0; 4];
 /// What a stream of Snappy frames begins with.
 const SNAPPY_FRAMES: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
+type ByLevel<T> = Vec<(i32, T)>;
 type Deflate = fn(&mut Compressor, &[u8], &mut [u8]) -> Result<usize, libdeflater::CompressionError>;
 type Inflate = fn(&mut Decompressor, &[u8], &mut [u8]) -> Result<usize, DecompressionError>;
 
 thread_local! {
     // A compressor is some hundred KB: one a thread and level, not one a request.
-    static DEFLATE: RefCell<(Vec<(i32, Compressor)>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    static DEFLATE: RefCell<(ByLevel<Compressor>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
-    static ZSTD: RefCell<Vec<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(Vec::new()) };
+    static ZSTD: RefCell<ByLevel<zstd::bulk::Compressor<'static>>> = const { RefCell::new(Vec::new()) };
     static UNZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
         RefCell::new(zstd::bulk::Decompressor::new().ok());
 }
@@ -166,7 +167,7 @@ pub fn compress_at(encoding: Encoding, level: Option<i32>, body: &[u8]) -> Vec<u
 }
 
 /// The one of this level, made if there is none yet.
-fn of_level<T>(all: &mut Vec<(i32, T)>, level: i32, new: impl FnOnce() -> Option<T>) -> Option<&mut T> {
+fn of_level<T>(all: &mut ByLevel<T>, level: i32, new: impl FnOnce() -> Option<T>) -> Option<&mut T> {
     if all.iter().all(|(known, _)| *known != level) {
         all.push((level, new()?));
     }
