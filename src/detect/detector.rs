@@ -2,6 +2,7 @@
 
 use super::{
     DAY, HashMap, MINUTE, SECOND,
+    ablation::Part,
     calibration::{Calibration, KINDS, Kind},
     evidence::{self, Draft},
     exceptions::{Covered, Exception, Exceptions},
@@ -67,6 +68,8 @@ pub struct Detector {
     /// Room for evidence, used again: of what was observed, and of the time and place it stands in.
     drafts: [Vec<Draft>; 2],
     exceptions: Exceptions,
+    /// What an ablation leaves out.
+    without: Option<Part>,
 }
 
 impl Detector {
@@ -83,7 +86,18 @@ impl Detector {
             counters: Counters::default(),
             drafts: [Vec::new(), Vec::new()],
             exceptions: Exceptions::default(),
+            without: None,
         }
+    }
+
+    /// Does without `part` from now on: for ablations only.
+    pub fn do_without(&mut self, part: Option<Part>) {
+        self.without = part;
+    }
+
+    /// What it does without.
+    pub const fn without(&self) -> Option<Part> {
+        self.without
     }
 
     /// Changes the budget; the line follows at once.
@@ -136,11 +150,12 @@ impl Detector {
             }
         }
         self.drafts = [drafts, around];
+        let suspicious = verdict.is_anomaly() && self.without != Some(Part::Quarantine);
         if let Some(function) = self.functions.get_mut(&seen.function) {
             function.suspect = odd_change.unwrap_or(function.suspect);
-            function.windows.hour.tainted |= verdict.is_anomaly();
+            function.windows.hour.tainted |= suspicious;
         }
-        self.learn(seen, &epoch, shape, verdict.is_anomaly(), now);
+        self.learn(seen, &epoch, shape, suspicious, now);
         verdict
     }
 
@@ -154,6 +169,9 @@ impl Detector {
 
     /// What `function` showed since `from` is not to be learned: an incident says so.
     pub fn veto(&mut self, function: u64, from: Nanos) {
+        if self.without == Some(Part::Quarantine) {
+            return;
+        }
         let now = self.clock;
         if let Some(function) = self.functions.get_mut(&function) {
             let from = from.saturating_sub(MINUTE);
@@ -312,6 +330,10 @@ impl Detector {
         epoch: &Epoch,
         now: Nanos,
     ) -> Verdict {
+        if let Some(part) = self.without {
+            let family = |draft: &Draft| Some(seen.touches.get(draft.touch?)?.key.family);
+            drafts.retain(|draft| !part.covers(draft.feature, family(draft)));
+        }
         self.exceptions.strike(drafts, seen, &self.fleet);
         let score = if drafts.is_empty() { 0.0 } else { evidence::score(drafts, seen) };
         let (tier, standardised) = self.tier(seen, kind, score, epoch, now);
