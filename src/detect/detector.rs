@@ -2,6 +2,7 @@
 
 use super::{
     DAY, HashMap, MINUTE, SECOND,
+    ablation::Part,
     calibration::{Calibration, KINDS, Kind},
     evidence::{self, Draft, FirstRead},
     exceptions::{Covered, Exception, Exceptions},
@@ -69,6 +70,8 @@ pub struct Detector {
     drafts: [Vec<Draft>; 2],
     exceptions: Exceptions,
     rollouts: Rollouts,
+    /// What an ablation leaves out.
+    without: Option<Part>,
 }
 
 impl Detector {
@@ -86,7 +89,18 @@ impl Detector {
             drafts: [Vec::new(), Vec::new()],
             exceptions: Exceptions::default(),
             rollouts: Rollouts::default(),
+            without: None,
         }
+    }
+
+    /// Does without `part` from now on: for ablations only.
+    pub fn do_without(&mut self, part: Option<Part>) {
+        self.without = part;
+    }
+
+    /// What it does without.
+    pub const fn without(&self) -> Option<Part> {
+        self.without
     }
 
     /// Changes the budget; the line follows at once.
@@ -153,13 +167,14 @@ impl Detector {
         if let Some(function) = self.functions.get_mut(&seen.function) {
             function.suspect = odd_change.unwrap_or(function.suspect);
             let hour = &mut function.windows.hour;
-            hour.tainted |= verdict.is_anomaly();
             hour.anomalous |= excess;
             if outshone {
                 hour.told = <_>::default();
             }
             // The excess is told once; it is not learned from as long as it lasts.
             suspicious |= hour.anomalous && hour.in_excess && seen.complete;
+            suspicious &= self.without != Some(Part::Quarantine);
+            hour.tainted |= suspicious;
         }
         self.learn(seen, &epoch, shape, suspicious, now);
         verdict
@@ -193,6 +208,9 @@ impl Detector {
 
     /// What `function` showed since `from` is not to be learned: an incident says so.
     pub fn veto(&mut self, function: u64, from: Nanos) {
+        if self.without == Some(Part::Quarantine) {
+            return;
+        }
         let now = self.clock;
         if let Some(function) = self.functions.get_mut(&function) {
             let from = from.saturating_sub(MINUTE);
@@ -351,6 +369,10 @@ impl Detector {
         epoch: &Epoch,
         now: Nanos,
     ) -> Verdict {
+        if let Some(part) = self.without {
+            let family = |draft: &Draft| Some(seen.touches.get(draft.touch?)?.key.family);
+            drafts.retain(|draft| !part.covers(draft.feature, family(draft)));
+        }
         self.exceptions.strike(drafts, seen, &self.fleet);
         let score = if drafts.is_empty() { 0.0 } else { evidence::score(drafts, seen) };
         let first_read = evidence::first_read(drafts, seen);

@@ -11,6 +11,7 @@
 pub mod observation;
 pub mod verdict;
 
+mod ablation;
 mod calibration;
 mod detector;
 mod drift;
@@ -31,6 +32,7 @@ mod scoring;
 mod unheard;
 mod windows;
 
+pub use ablation::Part;
 pub use detector::{Counters, Detector, Settings, version_hash};
 pub use exceptions::{Covered, Exception, Reach, matches};
 pub use fleet::Mask;

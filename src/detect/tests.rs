@@ -533,3 +533,43 @@ fn a_snapshot_of_a_version_that_knew_less_still_loads() {
         assert!(verdict.sample_size > 1000);
     }
 }
+
+#[test]
+fn what_is_done_without_says_nothing() {
+    let (trained, mut random) = trained(7);
+    let new = Invocation::usual(1, trained.clock + MINUTE, &mut random);
+    let new = new.touch(Family::Operation, Risk::Identity, "iam.CreateAccessKey");
+    let much = Invocation { duration_us: 60_000_000, failed: false, ..Invocation::usual(1, new.at, &mut random) };
+    let cases =
+        [("touched", new, Part::Touched), ("magnitude", much, Part::Magnitude), ("change", changed, Part::Change)];
+    for (name, invocation, part) in cases {
+        let score = |part: Option<Part>| {
+            let mut detector = trained.clone();
+            detector.do_without(part);
+            invocation.observe(&mut detector).score
+        };
+        let (whole, without) = (score(None), score(Some(part)));
+        // The hour notices long invocations too.
+        assert!(without < 0.6 * whole, "{name}: {whole} bits, {without} without");
+        let others = Part::ALL.into_iter().filter(|other| *other != part);
+        let least = others.map(|other| score(Some(other))).fold(f64::MAX, f64::min);
+        assert!(least > without, "{name}: {least} bits with it");
+    }
+}
+
+#[test]
+fn without_quarantine_what_was_seen_often_enough_is_no_news() {
+    let score_after = |part: Option<Part>| {
+        let (mut detector, mut random) = trained(8);
+        detector.do_without(part);
+        let mut last = 0.0;
+        for n in 0..40 {
+            let invocation = Invocation::usual(1, detector.clock + MINUTE * (n % 2 + 1), &mut random);
+            let verdict = invocation.touch(Family::Operation, Risk::Identity, "iam.ListUsers").observe(&mut detector);
+            last = verdict.score;
+        }
+        last
+    };
+    let (with, without) = (score_after(None), score_after(Some(Part::Quarantine)));
+    assert!(without < with / 2.0, "{with} bits with, {without} without");
+}

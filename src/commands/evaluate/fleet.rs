@@ -13,6 +13,7 @@ use crate::{
     processors::anomaly::{Annotated, Model, Seen},
     testbed::{
         Options, Simulation, Story,
+        application::Stage,
         attacks::catalogue::{Behaviour, Intensity},
         benign::{DAY, Disturbance, HOUR, Kind, MINUTE},
         rng::Rng,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// How long after the last malicious act something may still be said of it.
-const AFTERMATH: Nanos = 20 * MINUTE;
+pub const AFTERMATH: Nanos = 20 * MINUTE;
 /// How long before an attack its quiet forerunner is.
 const POISONED_FOR: Nanos = 6 * HOUR;
 /// Attacks are at one of these hours; which one is the fleet's own.
@@ -156,7 +157,8 @@ pub fn live(seed: u64, plan: &Plan, done: &(dyn Fn() + Sync)) -> Outcome {
     outcome
 }
 
-fn learn(seed: u64, plan: &Plan, outcome: &mut Outcome, done: &(dyn Fn() + Sync)) -> Morning {
+/// An account on its first day, and the morning up to which only ordinary things happen.
+pub fn begin(seed: u64, plan: &Plan) -> (Simulation, Nanos) {
     let options = Options {
         seed,
         days: plan.days + 1,
@@ -166,13 +168,36 @@ fn learn(seed: u64, plan: &Plan, outcome: &mut Outcome, done: &(dyn Fn() + Sync)
         sources: plan.sources,
         ..Options::default()
     };
-    let mut simulation = Simulation::new(options);
-    outcome.functions = simulation.functions();
-    let mut model = Model::new(plan.budget_per_day);
     let hour = HOURS.get((seed % 4) as usize).copied().unwrap_or(9);
-    let until = options.start + u64::from(plan.days) * DAY + hour * HOUR;
+    (Simulation::new(options), options.start + u64::from(plan.days) * DAY + hour * HOUR)
+}
+
+/// Chance goes its own way for this attack; what is done, and when it begins.
+pub fn stage(
+    simulation: &mut Simulation,
+    seed: u64,
+    morning: Nanos,
+    plan: &Plan,
+    (number, behaviour): (usize, &Behaviour),
+    intensity: Intensity,
+) -> Option<(&'static Stage, Nanos)> {
+    let seed = seed.wrapping_mul(1_000_003) ^ (number as u64) << 8 ^ intensity as u64;
+    simulation.reseed(seed);
+    let mut rng = Rng::new(seed ^ 0x00a7_7ac4);
+    let stages = plan.stages_for(behaviour);
+    let stage = *stages.get(rng.below(stages.len() as u64) as usize)?;
+    // Of X06 the decoy comes first.
+    let decoy = if behaviour.id.starts_with("X06") { 30 * MINUTE } else { 0 };
+    Some((stage, morning + 5 * MINUTE + rng.below(20 * MINUTE) + decoy))
+}
+
+fn learn(seed: u64, plan: &Plan, outcome: &mut Outcome, done: &(dyn Fn() + Sync)) -> Morning {
+    let (mut simulation, until) = begin(seed, plan);
+    outcome.functions = simulation.functions();
+    let mut model = Model::new(plan.budget_per_day).without(plan.without);
+    let start = until / DAY * DAY - u64::from(plan.days) * DAY;
     let week = until - 7 * DAY;
-    let (mut pages, mut before, mut clock, mut day) = (Pages::default(), Vec::new(), options.start, 0);
+    let (mut pages, mut before, mut clock, mut day) = (Pages::default(), Vec::new(), start, 0);
     while let Some(delivery) = simulation.next_before(until) {
         let looked = model.see(&delivery.batch, Annotated::None);
         outcome.items += delivery.batch.items as u64;
@@ -188,7 +213,7 @@ fn learn(seed: u64, plan: &Plan, outcome: &mut Outcome, done: &(dyn Fn() + Sync)
         outcome.false_pages.extend(false_pages.iter().map(|incident| incident.headline.clone()));
         let opened = looked.changes.iter().filter(|change| change.kind == crate::incidents::ChangeKind::Opened);
         before.extend(opened.filter(|_| clock >= week).map(|change| change.incident.priority));
-        let today = (clock - options.start) / DAY;
+        let today = (clock - start) / DAY;
         if today > day {
             day = today;
             done();
@@ -228,16 +253,8 @@ fn suffer(
 ) -> Noticed {
     let mut simulation = morning.simulation.clone();
     let mut model = morning.model.clone();
-    let seed = morning.seed.wrapping_mul(1_000_003) ^ (number as u64) << 8 ^ intensity as u64;
-    simulation.reseed(seed);
-    let mut rng = Rng::new(seed ^ 0x00a7_7ac4);
-    let stages: Vec<_> = plan.stages_for(behaviour);
-    let Some(stage) = stages.get(rng.below(stages.len() as u64) as usize) else { return Noticed::default() };
-    let mut begins = morning.at + 5 * MINUTE + rng.below(20 * MINUTE);
-    if behaviour.id.starts_with("X06") {
-        // The decoy comes first.
-        begins += 30 * MINUTE;
-    }
+    let placed = stage(&mut simulation, morning.seed, morning.at, plan, (number, behaviour), intensity);
+    let Some((stage, mut begins)) = placed else { return Noticed::default() };
     if variant == Variant::Poisoned {
         let quiet = behaviour.campaign(stage, Intensity::Quiet);
         simulation.attack(quiet, begins);

@@ -1,5 +1,7 @@
 //! 95 % intervals, so that no rate stands alone.
 
+use crate::testbed::rng::Rng;
+
 /// The normal quantile at 97.5 %.
 const Z: f64 = 1.959_963_984_540_054;
 /// Each tail.
@@ -21,6 +23,26 @@ pub fn wilson(hits: u64, trials: u64) -> [f64; 2] {
 pub fn poisson(count: u64) -> [f64; 2] {
     let lower = if count == 0 { 0.0 } else { mean_where(|mean| 1.0 - at_most(count - 1, mean) >= TAIL, count) };
     [lower, mean_where(|mean| at_most(count, mean) <= TAIL, count)]
+}
+
+/// The interval of a ratio of sums over clusters, `(above, below)` each, that came by chance as a whole: the percentile
+/// bootstrap over clusters (Davison and Hinkley 1997), always with the same draws. `None` of fewer than five.
+pub fn clustered(clusters: &[(f64, f64)]) -> Option<[f64; 2]> {
+    const DRAWS: usize = 2000;
+    if clusters.len() < 5 {
+        return None;
+    }
+    let mut rng = Rng::new(0x00c1_u64);
+    let mut ratios: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let drawn = clusters.iter().filter_map(|_| clusters.get(rng.below(clusters.len() as u64) as usize));
+            let (above, below) = drawn.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            if below > 0.0 { above / below } else { 0.0 }
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let at = |share: f64| ratios.get((DRAWS as f64 * share) as usize).copied().unwrap_or_default();
+    Some([at(TAIL), at(1.0 - TAIL)])
 }
 
 /// The least mean for which `holds`, which must go from false to true.
@@ -65,5 +87,16 @@ mod tests {
                 "{count}: {found_low} {found_high}"
             );
         }
+    }
+
+    #[test]
+    fn clusters_that_differ_make_the_interval_wider() {
+        let alike = vec![(5.0, 10.0); 40];
+        assert_eq!(clustered(&alike), Some([0.5, 0.5]));
+        let apart: Vec<(f64, f64)> = (0..40).map(|n| (f64::from(n % 2) * 10.0, 10.0)).collect();
+        let [low, high] = clustered(&apart).unwrap();
+        // The normal approximation of 40 fair coins.
+        assert!((low - 0.345).abs() < 0.03 && (high - 0.655).abs() < 0.03, "{low} to {high}");
+        assert_eq!(clustered(&alike[..4]), None);
     }
 }

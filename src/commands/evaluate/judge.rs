@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// After the last malicious act, an alert may still be about it for as long as the audit log takes.
-const HORIZON: Nanos = 20 * 60 * SECOND;
+pub const HORIZON: Nanos = 20 * 60 * SECOND;
 const SECOND: Nanos = 1_000_000_000;
 /// An incident lists so many invocations at most.
 const LISTED: usize = 16;

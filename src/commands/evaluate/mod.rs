@@ -8,10 +8,12 @@
 //!
 //! One application and some families of attacks are set aside: `--final` is for them, and for nothing else.
 
+mod ablation;
 mod data;
 mod fleet;
 mod interval;
 mod judge;
+mod observations;
 mod plots;
 mod report;
 mod tables;
@@ -22,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -30,12 +32,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
+    ablation::Ablation,
     fleet::{Outcome, Variant},
     report::Report,
 };
 use super::Failure;
 use crate::{
     config::Rate,
+    detect::Part,
     testbed::{
         Sources,
         application::{Application, Stage},
@@ -48,6 +52,9 @@ use crate::{
 
 /// Added to the seeds of final evaluations: no fleet is met in both.
 const FINAL_SEEDS: u64 = 1_000_000;
+
+/// Enough for 30 000 function-days on which the budget is promised, and for 60 trials of every cell.
+const RUNS: u64 = 60;
 
 /// What to simulate.
 #[derive(Args, Debug)]
@@ -73,6 +80,12 @@ pub struct Arguments {
     /// The application and the attacks that are set aside; look once, when a detector is finished
     #[arg(long = "final")]
     last: bool,
+    /// Instead, the same attacks without one family of evidence, or one way of learning, after the other
+    #[arg(long, conflicts_with = "data")]
+    ablation: bool,
+    /// Instead, write what the detector is told into this folder, as JSON lines, for other detectors to be tried on
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["data", "ablation"])]
+    observations: Option<PathBuf>,
     /// Only behaviours whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -97,6 +110,8 @@ pub struct Plan {
     variants: &'static [Variant],
     /// Whether this is about what is set aside.
     last: bool,
+    /// What the detector does without.
+    without: Option<Part>,
 }
 
 impl Plan {
@@ -115,6 +130,7 @@ impl Plan {
             scenarios: scenarios::ALL.to_vec(),
             variants: if arguments.quick { &Variant::ALL[..1] } else { &Variant::ALL },
             last: arguments.last,
+            without: None,
         }
     }
 
@@ -157,8 +173,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let plan = Plan::of(arguments);
     let first = arguments.seed + if arguments.last { FINAL_SEEDS } else { 0 };
-    let runs = arguments.runs.unwrap_or(if arguments.quick { 2 } else { 30 });
-    let outcomes = live_all(&plan, first, runs);
+    if let Some(folder) = &arguments.observations {
+        return observe(folder, &plan, first, arguments.runs.unwrap_or(4));
+    }
+    if arguments.ablation {
+        return ablate(arguments, &plan, first);
+    }
+    let runs = arguments.runs.unwrap_or(if arguments.quick { 2 } else { RUNS });
+    let outcomes = live_all(std::slice::from_ref(&plan), first, runs).pop().unwrap_or_default();
     let report = Report::of(&outcomes, &plan, first);
     if report.items == 0 {
         return Err(Failure::Work("nothing was simulated".to_owned()));
@@ -177,15 +199,46 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+fn observe(folder: &Path, plan: &Plan, first: u64, runs: u64) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| super::demo::unwritable(folder, &error))?;
+    let seeds: Vec<u64> = (first..first.saturating_add(runs)).collect();
+    let written = in_parallel(&seeds, runs * observations::steps(plan), |seed, step| {
+        observations::write(*seed, plan, folder, step).map_err(|error| super::demo::unwritable(folder, &error))
+    });
+    written.into_iter().collect()
+}
+
+fn ablate(arguments: &Arguments, plan: &Plan, first: u64) -> Result<(), Failure> {
+    let plans: Vec<Plan> = ablation::parts().into_iter().map(|part| ablation::plan(plan, part)).collect();
+    let runs = arguments.runs.unwrap_or(if arguments.quick { 2 } else { 6 });
+    let table = Ablation::of(&live_all(&plans, first, runs), plan, first);
+    let text = table.markdown();
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if let Some(folder) = &arguments.out {
+        write(&folder.join("ablation.md"), &text)?;
+        write(&folder.join("ablation.json"), &table.to_json())?;
+    }
+    Ok(())
+}
+
 fn write(path: &Path, content: &str) -> Result<(), Failure> {
     std::fs::write(path, content).map_err(|error| super::demo::unwritable(path, &error))
 }
 
-/// All fleets in the order of their seeds, as many at once as there are processors.
-fn live_all(plan: &Plan, first: u64, runs: u64) -> Vec<Outcome> {
-    let steps = u64::from(plan.days) + plan.scenarios.len() as u64 + plan.attacks();
-    let bar = progress(runs * steps);
-    let (next, done) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+/// For each plan, all fleets in the order of their seeds.
+fn live_all(plans: &[Plan], first: u64, runs: u64) -> Vec<Vec<Outcome>> {
+    let steps = |plan: &Plan| u64::from(plan.days) + plan.scenarios.len() as u64 + plan.attacks();
+    let steps = runs * plans.iter().map(steps).sum::<u64>();
+    let seeds = first..first.saturating_add(runs);
+    let jobs: Vec<(&Plan, u64)> = plans.iter().flat_map(|plan| seeds.clone().map(move |seed| (plan, seed))).collect();
+    let mut outcomes = in_parallel(&jobs, steps, |(plan, seed), step| fleet::live(*seed, plan, step)).into_iter();
+    plans.iter().map(|_| outcomes.by_ref().take(runs as usize).collect()).collect()
+}
+
+/// Does `jobs`, as many at once as there are processors, and shows how far it is. Answers come in the order of the jobs.
+fn in_parallel<J: Sync, A: Send>(jobs: &[J], steps: u64, work: impl Fn(&J, &(dyn Fn() + Sync)) -> A + Sync) -> Vec<A> {
+    let bar = progress(steps);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let step = || bar.inc(1);
     std::thread::scope(|scope| {
@@ -193,14 +246,14 @@ fn live_all(plan: &Plan, first: u64, runs: u64) -> Vec<Outcome> {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= runs {
-                        return;
-                    }
-                    let outcome = fleet::live(first.wrapping_add(number), plan, &step);
+                    let Some(job) = jobs.get(number) else { return };
+                    let answer = work(job, &step);
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    done.push((number, outcome));
+                    done.push((number, answer));
                     if bar.is_hidden() {
-                        let _ = writeln!(std::io::stderr(), "fleet {} of {runs}", done.len());
+                        let (some, all, taken) = (done.len(), jobs.len(), bar.elapsed().as_secs());
+                        let left = taken * (all - some) as u64 / some as u64;
+                        let _ = writeln!(std::io::stderr(), "{some} of {all}, {taken} s, some {left} s left");
                     }
                 }
             });
@@ -209,7 +262,7 @@ fn live_all(plan: &Plan, first: u64, runs: u64) -> Vec<Outcome> {
     bar.finish_and_clear();
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, outcome)| outcome).collect()
+    done.into_iter().map(|(_, answer)| answer).collect()
 }
 
 fn progress(steps: u64) -> ProgressBar {

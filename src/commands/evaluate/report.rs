@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     Plan,
     fleet::{Kept, Outcome, STATES},
-    interval::{poisson, wilson},
+    interval::{clustered, poisson, wilson},
     tables::{self, Cell, Explained, Goal, Kind, Robust, Total},
 };
 
@@ -65,8 +65,12 @@ pub struct FalsePages {
     pub per_week: f64,
     /// 95 % interval of that rate (exact Poisson).
     pub per_week_interval: [f64; 2],
+    /// The same over fleets as clusters (bootstrap); nothing of fewer than five fleets.
+    pub per_week_clustered: Option<[f64; 2]>,
     /// A function-day.
     pub per_function_day: f64,
+    /// 95 % interval of that rate (exact Poisson).
+    pub per_function_day_interval: [f64; 2],
 }
 
 /// False pages in one benign scenario.
@@ -138,35 +142,37 @@ impl Report {
     }
 }
 
-fn false_pages(outcomes: &[Outcome], functions: usize) -> Vec<FalsePages> {
-    let mut kept = [Kept::default(); 3];
-    for (sum, one) in outcomes.iter().flat_map(|outcome| outcome.ordinary.iter().enumerate()) {
-        if let Some(kept) = kept.get_mut(sum) {
-            kept.days += one.days;
-            kept.pages += one.pages;
-        }
-    }
+/// False pages on ordinary days by the state of the promise, on all of those, and on all days.
+pub fn false_pages(outcomes: &[Outcome], functions: usize) -> Vec<FalsePages> {
     let sum = |some: &[Kept]| Kept {
         days: some.iter().map(|kept| kept.days).sum(),
         pages: some.iter().map(|kept| kept.pages).sum(),
     };
-    let lived = || outcomes.iter().flat_map(|outcome| &outcome.scenarios);
-    let scenarios = Kept { days: lived().count() as f64, pages: lived().map(|lived| lived.pages.len() as u64).sum() };
-    let ordinary = sum(&kept);
-    let named = STATES.iter().copied().zip(kept);
-    let named = named.chain([("ordinary days", ordinary), ("all days", sum(&[ordinary, scenarios]))]);
+    let all = |of: &Outcome| {
+        let pages = of.scenarios.iter().map(|lived| lived.pages.len() as u64).sum();
+        sum(&[sum(&of.ordinary), Kept { days: of.scenarios.len() as f64, pages }])
+    };
+    let by_fleet = |kept: &dyn Fn(&Outcome) -> Kept| outcomes.iter().map(kept).collect::<Vec<Kept>>();
+    let of_state = |place: usize| by_fleet(&|of| of.ordinary.get(place).copied().unwrap_or_default());
+    let named = STATES.iter().enumerate().map(|(place, state)| (*state, of_state(place)));
+    let all_days = [("ordinary days", by_fleet(&|of| sum(&of.ordinary))), ("all days", by_fleet(&all))];
     named
-        .map(|(promise, Kept { days, pages })| {
-            let weekly = |count: f64| if days > 0.0 { count / days * 7.0 } else { 0.0 };
+        .chain(all_days)
+        .map(|(promise, fleets)| {
+            let Kept { days, pages } = sum(&fleets);
             let function_days = days * functions as f64;
+            let over = |count: f64, days: f64| if days > 0.0 { count / days } else { 0.0 };
+            let weeks: Vec<(f64, f64)> = fleets.iter().map(|kept| (kept.pages as f64, kept.days / 7.0)).collect();
             FalsePages {
                 promise: promise.to_owned(),
                 fleet_days: days,
                 function_days,
                 pages,
-                per_week: weekly(pages as f64),
-                per_week_interval: poisson(pages).map(weekly),
-                per_function_day: if function_days > 0.0 { pages as f64 / function_days } else { 0.0 },
+                per_week: over(pages as f64, days / 7.0),
+                per_week_interval: poisson(pages).map(|count| over(count, days / 7.0)),
+                per_week_clustered: clustered(&weeks),
+                per_function_day: over(pages as f64, function_days),
+                per_function_day_interval: poisson(pages).map(|count| over(count, function_days)),
             }
         })
         .collect()

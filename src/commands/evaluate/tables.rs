@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     fleet::{Outcome, Tried, Variant},
+    interval::clustered,
     report::{Report, Share},
 };
 use crate::testbed::{
@@ -49,6 +50,8 @@ pub struct Total {
     pub page: Share,
     /// How often it reached the queue, or a page.
     pub queue: Share,
+    /// 95 % intervals of both over fleets as clusters (bootstrap); nothing of fewer than five fleets.
+    pub clustered: [Option<[f64; 2]>; 2],
     /// Cells in which most trials paged, of all cells.
     pub cells_paged: Share,
     /// Cells in which most trials reached the queue, of all cells.
@@ -156,6 +159,16 @@ pub fn totals(outcomes: &[Outcome]) -> Vec<Total> {
             what,
             page: Share::of(some().map(|tried| tried.noticed.paged)),
             queue: Share::of(some().map(|tried| tried.noticed.queued)),
+            clustered: [false, true].map(|queue| {
+                let fleets = outcomes.iter().map(|outcome| {
+                    let tried = plain(std::slice::from_ref(outcome)).filter(|tried| wanted(tried.behaviour.family));
+                    tried.fold((0.0, 0.0), |(hits, all), tried| {
+                        let hit = if queue { tried.noticed.queued } else { tried.noticed.paged };
+                        (hits + f64::from(u8::from(hit)), all + 1.0)
+                    })
+                });
+                clustered(&fleets.collect::<Vec<_>>())
+            }),
             cells_paged: Share::of(by_cell.values().map(|[all, paged, _]| paged * 2 > *all)),
             cells_queued: Share::of(by_cell.values().map(|[all, _, queued]| queued * 2 > *all)),
         }

@@ -9,6 +9,8 @@ fn arguments() -> Arguments {
         budget: Rate::weekly(1.0),
         quick: true,
         last: false,
+        ablation: false,
+        observations: None,
         only: Some("A04".to_owned()),
         data: None,
         out: None,
@@ -18,7 +20,7 @@ fn arguments() -> Arguments {
 #[test]
 fn equal_seeds_give_equal_reports_and_what_was_tried_is_counted() {
     let plan = Plan { scenarios: scenarios::ALL[..2].to_vec(), ..Plan::of(&arguments()) };
-    let report = || Report::of(&live_all(&plan, 11, 2), &plan, 11);
+    let report = || Report::of(&live_all(std::slice::from_ref(&plan), 11, 2)[0], &plan, 11);
     let (first, second) = (report(), report());
     assert_eq!(first.to_json(), second.to_json());
     assert_eq!((first.runs, first.attacks.len()), (2, 3));
@@ -52,4 +54,37 @@ fn what_is_set_aside_stays_aside() {
     let known = develops.behaviours.first().unwrap();
     let stages = last.stages_for(known);
     assert_eq!(stages.len(), applications::HELD_OUT.stages.len());
+}
+
+#[test]
+fn an_ablation_has_a_row_for_each_part_and_the_first_is_the_whole() {
+    let plan = Plan::of(&arguments());
+    let plans: Vec<Plan> = [None, Some(Part::Touched)].map(|part| ablation::plan(&plan, part)).to_vec();
+    let outcomes = live_all(&plans, 11, 1);
+    assert_eq!(outcomes.len(), 2);
+    let table = Ablation::of(&outcomes, &plan, 11);
+    let [whole, touched] = table.rows.as_slice() else { panic!("{:?}", table.rows) };
+    assert_eq!((whole.without, touched.without), ("nothing", "A: what was touched"));
+    assert_eq!((whole.lost.hits, whole.won.hits, whole.page.trials), (0, 0, 3));
+    assert!(whole.queue.hits > touched.queue.hits, "{whole:?} {touched:?}");
+    assert!(table.markdown().contains("| nothing |"));
+}
+
+#[test]
+fn observations_are_written_with_their_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    observe(folder.path(), &Plan::of(&arguments()), 11, 1).unwrap();
+    let lines = |name: &str| -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (quiet, attacks) = (lines("quiet-11.jsonl"), lines("attacks-11.jsonl"));
+    assert!(quiet.iter().all(|line| line["malicious"] == false && line.get("attack").is_none()));
+    let days = |of: &[serde_json::Value]| of.iter().map(|line| line["at"].as_u64().unwrap() / 86_400_000_000_000).max();
+    assert_eq!(days(&quiet).unwrap() - days(&quiet[..1]).unwrap(), 8 + 14);
+    for intensity in ["quiet", "usual", "loud"] {
+        let name = format!("A04-foreign-table {intensity}");
+        let of = || attacks.iter().filter(|line| line["attack"] == name.as_str());
+        assert!(of().any(|line| line["malicious"] == true) && of().any(|line| line["malicious"] == false), "{name}");
+    }
 }

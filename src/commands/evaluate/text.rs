@@ -85,11 +85,15 @@ fn row(out: &mut String, cell: &Cell) {
 
 fn totals(out: &mut String, report: &Report) {
     out.push_str(
-        "| family | trials paged | trials queued | cells mostly paged | cells mostly queued |\n|---|---|---|---|---|\n",
+        "Trials with Wilson's interval and, in brackets, over fleets as clusters (bootstrap).\n\n\
+         | family | trials paged | trials queued | cells mostly paged | cells mostly queued |\n|---|---|---|---|---|\n",
     );
     for total in &report.totals {
+        let [page, queue] = total.clustered.map(|interval| interval.map_or_else(String::new, bracketed));
         let columns = [&total.page, &total.queue, &total.cells_paged, &total.cells_queued].map(share);
-        let _ = writeln!(out, "| {} | {} |", total.what, columns.join(" | "));
+        let [of_page, of_queue, cells_paged, cells_queued] = columns;
+        let _ =
+            writeln!(out, "| {} | {of_page}{page} | {of_queue}{queue} | {cells_paged} | {cells_queued} |", total.what);
     }
     let _ = writeln!(out, "\n![Time to notice]({})\n\nThe evidence that came first:\n", plots::SECONDS);
     for kind in &report.evidence {
@@ -101,13 +105,16 @@ fn totals(out: &mut String, report: &Report) {
 fn false_pages(out: &mut String, report: &Report) {
     let _ = writeln!(out, "## False pages\n\n![False pages by scenario]({})\n", plots::SCENARIOS);
     out.push_str(
-        "| promise | fleet-days | function-days | false pages | a week (95 %) | a function-day |\n|---|---|---|---|---|---|\n",
+        "Exact Poisson intervals; in brackets, over fleets as clusters (bootstrap).\n\n\
+         | promise | fleet-days | function-days | false pages | a week (95 %) | a function-day (95 %) |\n\
+         |---|---|---|---|---|---|\n",
     );
     for row in &report.false_pages {
-        let [low, high] = row.per_week_interval;
+        let ([low, high], [least, most]) = (row.per_week_interval, row.per_function_day_interval);
+        let fleets = row.per_week_clustered.map_or_else(String::new, |[low, high]| format!(" [{low:.2} to {high:.2}]"));
         let _ = writeln!(
             out,
-            "| {} | {:.0} | {:.0} | {} | {:.2} ({low:.2} to {high:.2}) | {:.1e} |",
+            "| {} | {:.0} | {:.0} | {} | {:.2} ({low:.2} to {high:.2}){fleets} | {:.1e} ({least:.1e} to {most:.1e}) |",
             row.promise, row.fleet_days, row.function_days, row.pages, row.per_week, row.per_function_day
         );
     }
@@ -151,12 +158,17 @@ fn misses(out: &mut String, report: &Report) {
     }
 }
 
-fn share(share: &Share) -> String {
+/// `54 % (43-65)`.
+pub fn share(share: &Share) -> String {
     if share.trials == 0 {
         return "-".to_owned();
     }
     let [low, high] = share.interval.map(|bound| bound * 100.0);
     format!("{:.0} % ({low:.0}-{high:.0})", 100.0 * share.value())
+}
+
+fn bracketed([low, high]: [f64; 2]) -> String {
+    format!(" [{:.0}-{:.0}]", 100.0 * low, 100.0 * high)
 }
 
 fn seconds(seconds: f64) -> String {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     detect::{
-        Detector, Settings,
+        Detector, Part, Settings,
         observation::Nanos,
         verdict::{Evidence, Promise, Verdict},
     },
@@ -81,6 +81,13 @@ impl Model {
         }
     }
 
+    /// Does without `part`, from now on and in all its clones: for ablations only.
+    #[must_use]
+    pub fn without(mut self, part: Option<Part>) -> Self {
+        self.detector.do_without(part);
+        self
+    }
+
     /// Redacts what is remembered in words, and what is told, from now on.
     pub(super) fn redact(&mut self, redact: Redact) {
         self.detector.mask_names(redact.mask());
@@ -139,7 +146,7 @@ impl Model {
     /// saved; what was being put together, and the spans of late, were not.
     #[must_use]
     pub fn restarted(mut self) -> Self {
-        let mut model = Self::new(self.promise().budget_per_day);
+        let mut model = Self::new(self.promise().budget_per_day).without(self.detector.without());
         if let Some(redact) = self.redact {
             model.redact(redact);
         }

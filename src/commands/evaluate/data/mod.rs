@@ -3,6 +3,7 @@
 //! The folder is not part of the project and nothing of it is kept: what is not there is said and passed over.
 
 mod archive;
+mod cloudtrail;
 mod hdfs;
 mod nab;
 
@@ -14,8 +15,11 @@ type Part = fn(&Path) -> Result<String, String>;
 /// What became of every set of data in `folder`, as Markdown.
 pub fn evaluate(folder: &Path) -> String {
     let mut out = String::from("# Public data\n\n");
-    let parts: [(&str, &str, Part); 2] =
-        [("NAB", "nab", nab::evaluate), ("HDFS sessions", "hdfs-sessions", hdfs::evaluate)];
+    let parts: [(&str, &str, Part); 3] = [
+        ("NAB", "nab", nab::evaluate),
+        ("HDFS sessions", "hdfs-sessions", hdfs::evaluate),
+        ("CloudTrail attacks", "cloudtrail-attacks", cloudtrail::evaluate),
+    ];
     for (title, name, part) in parts {
         let _ = writeln!(out, "## {title}\n");
         let folder = folder.join(name);
