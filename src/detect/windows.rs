@@ -278,16 +278,14 @@ impl Windows {
 
     fn ratio(&self, hour: &Hour, measure: Measure) -> f64 {
         let sum = hour.sums.get(measure as usize).copied().unwrap_or(0);
-        match measure {
-            Measure::Rate => f64::from(hour.n) / f64::from(self.expected(hour.number)) * SCALE,
-            // A few invocations are a poor mean: they are filled up with usual ones, where usual is known.
-            _ => {
-                let missing = LEAST_INVOCATIONS.saturating_sub(hour.n);
-                let usual = self.middles.get(measure as usize).copied().flatten();
-                let (missing, usual) = usual.map_or((0.0, 0.0), |usual| (f64::from(missing), usual));
-                (sum as f64 * SCALE + missing * usual) / (f64::from(hour.n.max(1)) + missing)
-            }
+        if measure == Measure::Rate {
+            return f64::from(hour.n) / f64::from(self.expected(hour.number)) * SCALE;
         }
+        // A few invocations are a poor mean: they are filled up with usual ones, where usual is known.
+        let missing = LEAST_INVOCATIONS.saturating_sub(hour.n);
+        let usual = self.middles.get(measure as usize).copied().flatten();
+        let (missing, usual) = usual.map_or((0.0, 0.0), |usual| (f64::from(missing), usual));
+        (sum as f64 * SCALE + missing * usual) / (f64::from(hour.n.max(1)) + missing)
     }
 
     fn expected(&self, hour: u32) -> f32 {
