@@ -162,7 +162,7 @@ impl Door {
         self.admission.heed(self.outputs.get(signal).and_then(|next| next.headroom()));
         let Some(mut admitted) = self.admission.begin(announced) else {
             self.counters(signal).refused_requests.add(1);
-            let_go(body, in_turn).await;
+            let_go(body, limit, in_turn).await;
             return Err(Ok(Outcome::Overloaded { after: COME_BACK }));
         };
         let mut gathered = Gathered { framing, announced, in_turn, limit, ..Gathered::default() };
@@ -255,8 +255,11 @@ fn hold(admitted: &mut Admitted, bytes: usize) -> Result<(), Heard> {
 }
 
 /// Reads on a little: a sender that is cut off while it writes never reads why.
-pub async fn hear_out(mut body: Incoming) {
-    let mut left = HEARD_OUT;
+pub async fn hear_out(body: Incoming) {
+    pass_over(body, HEARD_OUT, HEARD_OUT_FOR).await;
+}
+
+async fn pass_over(mut body: Incoming, mut left: usize, within: Duration) {
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
@@ -265,17 +268,16 @@ pub async fn hear_out(mut body: Incoming) {
             }
         }
     };
-    let _ = tokio::time::timeout(HEARD_OUT_FOR, rest).await;
+    let _ = tokio::time::timeout(within, rest).await;
 }
 
 /// Leaves a body that there is no room for. Over HTTP/2 its sender hears that at once, and what still comes is passed over:
 /// a stream that is cut off counts against its whole connection.
-async fn let_go(body: Incoming, in_turn: bool) {
-    let rest = hear_out(body);
+async fn let_go(body: Incoming, limit: usize, in_turn: bool) {
     if in_turn {
-        rest.await;
+        hear_out(body).await;
     } else {
-        tokio::spawn(rest);
+        tokio::spawn(pass_over(body, limit, BODY_DEADLINE));
     }
 }
 
@@ -295,7 +297,7 @@ async fn collect(mut body: Incoming, into: &mut Gathered, admitted: &mut Admitte
         if let Err(heard) = hold(admitted, into.credible().max(into.len())) {
             let in_turn = into.in_turn;
             *into = Gathered::default();
-            let_go(body, in_turn).await;
+            let_go(body, limit, in_turn).await;
             return Err(heard);
         }
     }
