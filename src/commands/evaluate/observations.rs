@@ -38,6 +38,7 @@ const QUIET_DAYS: u64 = 14;
 
 /// One observation. Fields are short because there are many.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each of its own")]
 struct Line {
     /// Of an attack: the catalogue's number and the intensity.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -89,10 +89,10 @@ pub fn evaluate(folder: &Path) -> Result<String, String> {
         let play = |caller| play(simulation.clone(), watch.clone(), &changed(&records, caller), morning + MINUTE);
         let [recorded, stolen] = [play(Caller::Recorded), play(Caller::Function)];
         let best = if stolen.evidence.is_empty() { &recorded } else { &stolen };
-        let names = best.names(&records);
+        let found = best.names(&records);
         all += 1;
         evident += u64::from(best.tier.is_some());
-        named += u64::from(names.call || names.origin);
+        named += u64::from(found.call || found.origin);
         paged += u64::from(best.tier == Some(Tier::Page));
         let first = best.evidence.first().map_or("-", |first| first.observed.as_str());
         let tier = |found: &Found| found.tier.map_or("nothing", Tier::name);
@@ -103,7 +103,7 @@ pub fn evaluate(folder: &Path) -> Result<String, String> {
             records.len(),
             tier(&recorded),
             tier(&stolen),
-            names.in_words()
+            found.in_words()
         );
     }
     let _ = writeln!(
