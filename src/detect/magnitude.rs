@@ -65,7 +65,15 @@ impl Histogram {
             above += count;
         }
         let rank = (f64::from(self.n) + 1.0) / (f64::from(above) + 1.0);
-        rank.log2().min(EVERYDAY + MOST_RANK) + TAIL_BITS * f64::from(found.saturating_sub(*top))
+        rank.log2() + TAIL_BITS * f64::from(found.saturating_sub(*top))
+    }
+
+    /// What a value's surprise has above [`EVERYDAY`], bits; not above 0 if nothing.
+    pub fn excess(&self, value: u64) -> f64 {
+        let surprise = self.surprise(value);
+        let Some((top, _)) = self.counts.last() else { return 0.0 };
+        let beyond = TAIL_BITS * f64::from(bucket(value).saturating_sub(*top));
+        (surprise - beyond - EVERYDAY).min(MOST_RANK) + beyond
     }
 
     /// The largest value but for one in a thousand.
@@ -169,9 +177,10 @@ mod tests {
         let mut histogram = Histogram::default();
         (0..1000).for_each(|n| histogram.learn(100 + n % 50));
         assert!(histogram.surprise(100) < 0.1);
-        assert!(histogram.surprise(140) < EVERYDAY, "{}", histogram.surprise(140));
         let top = histogram.surprise(160);
-        assert!((top - EVERYDAY - MOST_RANK).abs() < 1.0, "the highest so far says little: {top}");
+        assert!((top - 1001_f64.log2()).abs() < 1.0, "{top}");
+        assert!((histogram.excess(160) - MOST_RANK).abs() < 1.0, "the highest so far says little");
+        assert!(histogram.excess(1600) > MOST_RANK + 5.0 && histogram.excess(140) < 0.0);
         assert!(histogram.surprise(1600) > top + 5.0);
         assert!(histogram.surprise(u64::MAX) > histogram.surprise(1 << 40));
     }

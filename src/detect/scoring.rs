@@ -177,7 +177,7 @@ impl Scoring<'_> {
     pub fn magnitudes(&self, drafts: &mut Vec<Draft>) {
         for (quantity, value) in self.seen.quantities {
             let Some(histogram) = self.function.magnitudes.of(*quantity, self.seen.cold_start) else { continue };
-            let bits = histogram.surprise(*value) - EVERYDAY;
+            let bits = histogram.excess(*value);
             if bits > 0.0 {
                 drafts.push(Draft {
                     bits,

@@ -210,7 +210,7 @@ impl Windows {
         if ratio <= *limit {
             return 0.0;
         }
-        let bits = usual.surprise(ratio as u64) - EVERYDAY;
+        let bits = usual.excess(ratio as u64);
         match measure {
             Measure::Failures => bits.min(BITS_A_FAILURE * self.hour.sums.get(place).copied().unwrap_or(0) as f64),
             _ => bits,
