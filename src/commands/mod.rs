@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod evaluate;
 pub mod functions;
 pub mod incidents;
+pub mod model;
 pub mod print_config;
 pub mod replay;
 pub mod report;
@@ -69,6 +70,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Say which attacks recorded telemetry would show, and what to switch on to see more
     Doctor(doctor::Arguments),
+    /// Carry what was learned from one store to another
+    Model(model::Arguments),
     /// Send recordings through the pipelines in event time, as fast as they go
     Replay(replay::Arguments),
     /// Show incidents of a running gateway
@@ -135,6 +138,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Audit(arguments)) => audit::run(&arguments),
         Some(Command::Doctor(arguments)) => doctor::run(&arguments),
+        Some(Command::Model(arguments)) => model::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&cli.sources, &arguments),
         Some(Command::Incidents(arguments)) => incidents::run(&arguments),
         Some(Command::Functions(arguments)) => functions::run(&arguments),

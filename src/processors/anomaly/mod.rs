@@ -27,6 +27,7 @@
 mod annotate;
 mod control;
 mod core;
+pub mod export;
 mod functions;
 mod model;
 mod outbox;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Key of the record of open incidents; the detector's keys are hexadecimal.
-const INCIDENTS: &str = "incidents";
+pub(super) const INCIDENTS: &str = "incidents";
 
 /// One component's place in the store.
 pub struct State {
@@ -32,7 +32,7 @@ type Unsaved = BTreeMap<String, BTreeMap<String, Option<Vec<u8>>>>;
 /// What is kept for people stands beside the model, each kind in a namespace of its own: messages of the control API.
 const INCIDENTS_KEPT: &str = "incidents";
 const VERDICTS_KEPT: &str = "verdicts";
-const FUNCTIONS_KEPT: &str = "functions";
+pub(super) const FUNCTIONS_KEPT: &str = "functions";
 
 impl State {
     /// The place `config` asks for, if it asks for one.
@@ -115,7 +115,7 @@ impl State {
     }
 
     fn beside(&self, kept: &str) -> String {
-        format!("{} {kept}", self.namespace)
+        beside(&self.namespace, kept)
     }
 
     /// What has changed since the last call.
@@ -136,7 +136,13 @@ impl State {
     }
 }
 
-fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
+/// The namespace of what is kept for people beside the model in `namespace`.
+pub(super) fn beside(namespace: &str, kept: &str) -> String {
+    format!("{namespace} {kept}")
+}
+
+/// A key of the detector's.
+pub(super) fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
     let digits = hexadecimal.as_bytes();
     (digits.len().is_multiple_of(2))
         .then(|| digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect())?
