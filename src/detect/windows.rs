@@ -378,12 +378,13 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_where_few_come_is_a_crowd_and_nothing_else() {
+    fn a_crowd_where_few_come_is_a_crowd_and_does_no_more_each() {
         let mut windows = Windows::default();
         for number in 0..14 * 24 {
             hour_of(&mut windows, 490_000 + number, 1 + number % 2, 4, |_| {});
         }
-        assert_eq!(found(&mut windows, 200, 4), [Measure::Rate]);
+        let found = found(&mut windows, 200, 4);
+        assert!(found.contains(&Measure::Rate) && !found.contains(&Measure::Calls), "{found:?}");
     }
 
     #[test]

@@ -261,8 +261,8 @@ mod tests {
                 seen.touches.iter().map(|touch| (touch.key.family, touch.key.name.to_owned())).collect();
             told.push((seen.function_name.to_owned(), seen.channel, seen.end, keys));
         });
-        let change = (Family::Change, "user/eve lambda.UpdateFunctionCode".to_owned());
-        assert_eq!(told, [(FUNCTION.to_owned(), Channel::Control, 1_700_000_000 * SECOND, vec![change])]);
+        let changes = ["user/eve", "user/eve lambda.UpdateFunctionCode"].map(|name| (Family::Change, name.to_owned()));
+        assert_eq!(told, [(FUNCTION.to_owned(), Channel::Control, 1_700_000_000 * SECOND, changes.to_vec())]);
     }
 
     #[test]
