@@ -79,7 +79,7 @@ fn export(wanted: &Export) -> Result<(), Failure> {
         }
         None => export::export(&store, &wanted.place.detector, &mut BufWriter::new(std::io::stdout().lock())),
     };
-    say(&format!("exported {} records", written.map_err(failed)?));
+    say(&format!("exported {} records", written.map_err(|error| failed(&error))?));
     Ok(())
 }
 
@@ -87,7 +87,8 @@ fn import(wanted: &Import) -> Result<(), Failure> {
     let unreadable = |error| Failure::Work(format!("{}: {error}", wanted.file.display()));
     let mut file = BufReader::new(File::open(&wanted.file).map_err(unreadable)?);
     let store = wanted.place.open(true)?;
-    let functions = export::import(&store, &wanted.place.detector, &mut file, wanted.replace).map_err(failed)?;
+    let functions = export::import(&store, &wanted.place.detector, &mut file, wanted.replace);
+    let functions = functions.map_err(|error| failed(&error))?;
     say(&format!("imported a model of {functions} functions"));
     Ok(())
 }
@@ -98,7 +99,7 @@ impl Place {
     }
 }
 
-fn failed(error: Error) -> Failure {
+fn failed(error: &Error) -> Failure {
     Failure::Work(error.to_string())
 }
 

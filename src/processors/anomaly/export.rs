@@ -196,6 +196,8 @@ mod tests {
         testbed::{Options, Simulation, benign::DAY},
     };
 
+    type Expected = fn(&Error) -> bool;
+
     fn store(folder: &tempfile::TempDir) -> Store {
         Store::open(folder.path(), true, "test").unwrap()
     }
@@ -243,7 +245,6 @@ mod tests {
             let left = lines.iter().enumerate().filter(|(at, _)| *at != gone).map(|(_, line)| *line);
             left.collect::<Vec<_>>().join("\n")
         };
-        type Expected = fn(&Error) -> bool;
         let table: [(&str, String, Expected); 6] = [
             ("nothing", String::new(), |error| matches!(error, Error::NoModel)),
             ("something else", "{\"resourceSpans\":[]}".to_owned(), |error| matches!(error, Error::NoModel)),
