@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Other detectors on just what Sekisho's detector is told: a table of who finds how many attacks at which rate of false
-# pages, on standard output. Needs Rust and Python 3.11 or newer with its venv. Ten minutes on two cores.
+# pages, on standard output. Needs Rust and Python 3.11 or newer with its venv. Slow: minutes for each detector and fleet.
 #
 #   benches/baselines/run.sh [FLEETS] [FIRST_SEED]
 #

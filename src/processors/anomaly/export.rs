@@ -97,16 +97,16 @@ impl Kind {
 /// Writes the model of the `anomaly` called `id`. Returns how many records it has.
 pub fn export(store: &Store, id: &str, out: &mut dyn Write) -> Result<u64, Error> {
     let (mut records, mut sum, mut failed) = (0, Sha256::new(), None);
-    serde_json::to_writer(&mut *out, &Head { sekisho_model: FORMAT }).map_err(io::Error::from)?;
-    writeln!(out)?;
     for kind in Kind::ALL {
         store.iterate(&kind.namespace(id), |key, value| {
             if failed.is_some() || kind == Kind::Model && key == INCIDENTS {
                 return;
             }
             let record = Record { kind, key: key.to_owned(), value: BASE64.encode(value) };
+            // Where there is nothing to export, nothing is written.
+            let head = if records == 0 { write_line(out, &Head { sekisho_model: FORMAT }, None) } else { Ok(()) };
             records += 1;
-            failed = write_line(out, &Line::Record(record), Some(&mut sum)).err();
+            failed = head.and_then(|()| write_line(out, &Line::Record(record), Some(&mut sum))).err();
         })?;
     }
     failed.map_or(Ok(()), Err)?;
@@ -118,7 +118,7 @@ pub fn export(store: &Store, id: &str, out: &mut dyn Write) -> Result<u64, Error
     Ok(records)
 }
 
-fn write_line(out: &mut dyn Write, line: &Line, sum: Option<&mut Sha256>) -> io::Result<()> {
+fn write_line(out: &mut dyn Write, line: &impl Serialize, sum: Option<&mut Sha256>) -> io::Result<()> {
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
     if let Some(sum) = sum {
@@ -258,8 +258,9 @@ mod tests {
         for (name, text, expected) in table {
             let error = import(&to, "anomaly", &mut text.as_bytes(), false).unwrap_err();
             assert!(expected(&error), "{name}: {error:?}");
-            let nothing = export(&to, "anomaly", &mut io::sink());
-            assert!(matches!(nothing, Err(Error::Nothing(_))), "{name}: {nothing:?}");
+            let mut out = Vec::new();
+            let nothing = export(&to, "anomaly", &mut out);
+            assert!(matches!(nothing, Err(Error::Nothing(_))) && out.is_empty(), "{name}: {nothing:?}");
         }
     }
 }
