@@ -54,7 +54,19 @@ pub struct Histogram {
 impl Histogram {
     /// Surprise of a value, bits.
     pub fn surprise(&self, value: u64) -> f64 {
-        let Some((top, _)) = self.counts.last() else { return 0.0 };
+        let (rank, beyond) = self.rank(value);
+        rank + beyond
+    }
+
+    /// What a value's surprise has above [`EVERYDAY`], bits; not above 0 if nothing.
+    pub fn excess(&self, value: u64) -> f64 {
+        let (rank, beyond) = self.rank(value);
+        (rank - EVERYDAY).min(MOST_RANK) + beyond
+    }
+
+    /// How high a value ranks among all, and how far it lies beyond them, bits.
+    fn rank(&self, value: u64) -> (f64, f64) {
+        let Some((top, _)) = self.counts.last() else { return (0.0, 0.0) };
         let found = bucket(value);
         // Far below the top nothing is surprising, and counting is not needed.
         let mut above = 0;
@@ -65,15 +77,7 @@ impl Histogram {
             above += count;
         }
         let rank = (f64::from(self.n) + 1.0) / (f64::from(above) + 1.0);
-        rank.log2() + TAIL_BITS * f64::from(found.saturating_sub(*top))
-    }
-
-    /// What a value's surprise has above [`EVERYDAY`], bits; not above 0 if nothing.
-    pub fn excess(&self, value: u64) -> f64 {
-        let surprise = self.surprise(value);
-        let Some((top, _)) = self.counts.last() else { return 0.0 };
-        let beyond = TAIL_BITS * f64::from(bucket(value).saturating_sub(*top));
-        (surprise - beyond - EVERYDAY).min(MOST_RANK) + beyond
+        (rank.log2(), TAIL_BITS * f64::from(found.saturating_sub(*top)))
     }
 
     /// The largest value but for one in a thousand.

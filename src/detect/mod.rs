@@ -3,8 +3,8 @@
 //! Counting models with explicit uncertainty: [`keys`](self) say what was touched before, `order` how it usually goes,
 //! `magnitude` how much is usual, `windows` how much in an hour, `drift` over weeks, `instances` beside siblings, `rhythm`
 //! how regularly; each gives surprise in bits. `unheard` and `rollout` know what others do at the same time. Bits of one
-//! kind of act are merged, of independent kinds added; `calibration` standardises the sum on function-days and draws the line on fleet-days, so that the one number the user
-//! sets holds. Learning comes after scoring, later than ten minutes, and never from what was judged an anomaly.
+//! kind of act are merged, of independent kinds added; `calibration` standardises the sum on function-days and draws the
+//! line on fleet-days, so that the one number the user sets holds. Learning comes after scoring, later than ten minutes, and never from what was judged an anomaly.
 //!
 //! Everything is in event time and deterministic: the same observations in the same order give the same verdicts.
 

@@ -127,7 +127,7 @@ fn write_line(out: &mut dyn Write, line: &impl Serialize, sum: Option<&mut Sha25
     out.write_all(&text)
 }
 
-/// Stores a model for the `anomaly` called `id`, all or nothing. Returns how many functions it knows.
+/// Stores a model for the `anomaly` called `id`, once all of it is understood. Returns how many functions it knows.
 pub fn import(store: &Store, id: &str, from: &mut dyn BufRead, replace: bool) -> Result<usize, Error> {
     let (model, records) = read(from)?;
     let mut old: Vec<(Kind, String)> = Vec::new();

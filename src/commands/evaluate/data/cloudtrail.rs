@@ -133,7 +133,7 @@ fn changed(records: &[Value], caller: Caller) -> Vec<Value> {
         if caller == Caller::Function {
             let arn = format!("arn:aws:sts::{ACCOUNT}:assumed-role/{FUNCTION}-role/{FUNCTION}");
             let identity = json!({
-                "type": "AssumedRole", "arn": arn, "accountId": ACCOUNT, "accessKeyId": "ASIAXXXXXXXXXXXXXXXX"
+                "type": "AssumedRole", "arn": arn, "accountId": ACCOUNT, "accessKeyId": "ASIA2XTESTBEDSTOLEN0"
             });
             fields.insert("userIdentity".to_owned(), identity);
         }
